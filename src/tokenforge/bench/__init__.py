@@ -1,0 +1,1 @@
+"""Offers a Workload and records what happened."""

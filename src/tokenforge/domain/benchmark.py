@@ -1,0 +1,47 @@
+"""Benchmark: models x runtimes x workloads, so a set of Runs, each measured in trials."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tokenforge.domain.model import ModelRef
+from tokenforge.domain.runtime import Quant, RuntimeRef
+from tokenforge.domain.workload import Workload
+
+
+class Order(enum.StrEnum):
+    """How trials of several runtimes follow each other.
+
+    `interleaved` keeps every engine up and alternates them (ABBA), so a drifting machine hits all alike; `sequential`
+    runs one engine at a time, where two do not fit side by side.
+    """
+
+    INTERLEAVED = "interleaved"
+    SEQUENTIAL = "sequential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a deployment may use. `gpu` counts devices, `cpu` cores; `memory_bytes` is host memory."""
+
+    gpu: int = 0
+    gpu_type: str | None = None
+    cpu: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """The resolved `benchmark.yaml`. `engine_args` go to the runtime of that name as they are."""
+
+    models: tuple[ModelRef, ...]
+    runtimes: tuple[RuntimeRef, ...]
+    workloads: tuple[Workload, ...]
+    seed: int = 0
+    trials: int = 1
+    order: Order = Order.INTERLEAVED
+    quant: Quant | None = None
+    max_model_len: int | None = None
+    resources: Resources = Resources()
+    engine_args: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    price_per_hour: float | None = None

@@ -1,0 +1,83 @@
+"""The record of a benchmark: what was asked, what ran, on what, in which order. `record.json` is this, as JSON.
+
+Together with `requests.parquet` it is all a report needs: the page can be rebuilt from the two, byte for byte.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tokenforge.domain.run import RunId, RunStatus
+
+RECORD_SCHEMA = "tokenforge.record/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverReading:
+    """What the load generator says of itself for one trial. Rates in requests/s, times in ms, CPU as a share of one core."""
+
+    processes: int
+    asked_rate: float | None
+    sent: int
+    lag_p50_ms: float | None
+    lag_p99_ms: float | None
+    lag_max_ms: float | None
+    cpu_share: float
+    gc_pause_max_ms: float
+    merged_read_share: float
+    kernel_stamps: bool
+    stopped_early: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One trial: its plan by digest, when it ran (RFC 3339, UTC), at which place in the whole order, and the driver's reading."""
+
+    trial: int
+    position: int
+    seed: int
+    plan_digest: str
+    planned_requests: int
+    started_at: str
+    duration_s: float
+    notes: tuple[str, ...]
+    driver: DriverReading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One workload on one runtime. `engine` is the worker's RuntimeInfo as JSON, None for a bare URL that says nothing.
+
+    `cause` and `last_words` tell why a run did not succeed: one sentence, and the engine's last log lines.
+    """
+
+    id: RunId
+    model: str
+    runtime: str
+    workload: str
+    target_url: str
+    status: RunStatus
+    cause: str | None
+    last_words: tuple[str, ...]
+    engine: Mapping[str, object] | None
+    start_s: float | None
+    trials: tuple[TrialRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkRecord:
+    """The whole document. `benchmark` is the resolved spec (defaults filled in), `spec_hash` its SHA-256.
+
+    `environment` is what was read from the machine; `requests_sha256` the checksum of `requests.parquet`.
+    """
+
+    schema: str = RECORD_SCHEMA
+    id: str
+    created_at: str
+    tool: Mapping[str, str]
+    command: str
+    benchmark: Mapping[str, object]
+    spec_hash: str
+    environment: Mapping[str, object]
+    runs: tuple[RunRecord, ...]
+    requests_sha256: str
+    summary: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,139 @@
+"""Every error TokenForge raises on purpose: one tree, so a caller can tell whose fault it is and what to do.
+
+A message says what happened, with the value, and the hint says what to do next. Whether a second try can help
+is part of the type (`transient`), never a guess from the text. Secrets never enter a message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with one field of an input.
+
+    `field` is the path as the user wrote it (`workloads[0].qps`), `value` what stood there, `hint` what to write instead.
+    """
+
+    field: str
+    value: object
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        shown = repr(self.value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        return f"{self.field} = {shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class TokenForgeError(Exception):
+    """Root of the tree. `code` is stable for programs, the message is for people."""
+
+    code = "internal"
+    transient = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class InvalidInput(TokenForgeError):
+    """The user's input cannot be used; carries every fault found, not the first alone."""
+
+    code = "invalid_input"
+
+    def __init__(self, faults: Sequence[Fault], *, source: str = "input") -> None:
+        self.faults = tuple(faults)
+        self.source = source
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{source} has {len(self.faults)} fault{'s' * (len(self.faults) != 1)}:\n{lines}")
+
+
+class NotFound(TokenForgeError):
+    """A thing that was named does not exist (a model folder, a trace, a run)."""
+
+    code = "not_found"
+
+
+class EnvironmentFailed(TokenForgeError):
+    """A runtime's isolated environment could not be made (a package is not to be had, the disk is full)."""
+
+    code = "environment_failed"
+
+
+class WorkerFailed(TokenForgeError):
+    """A worker did not start, or ended on its own. `last_words` are the final lines of its log."""
+
+    code = "worker_failed"
+
+    def __init__(self, message: str, *, hint: str = "", last_words: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.last_words = tuple(last_words)
+
+
+class TargetUnreachable(TokenForgeError):
+    """Nothing that speaks the OpenAI API answers at the URL."""
+
+    code = "target_unreachable"
+    transient = True
+
+
+class PortInUse(TokenForgeError):
+    """Another process listens on the port that was asked for."""
+
+    code = "port_in_use"
+
+
+class StoreFailed(TokenForgeError):
+    """Records or artifacts could not be written or read (a full disk, a missing right, a broken file)."""
+
+    code = "store_failed"
+
+
+class RunInterrupted(TokenForgeError):
+    """The user, or a signal, ended the run before its plan was done."""
+
+    code = "interrupted"
+
+
+class RuntimeFault(TokenForgeError):
+    """An error of a runtime while it served one request; the four kinds below decide what a caller may do."""
+
+
+class InvalidRequest(RuntimeFault):
+    """The request cannot be served as it is (too long, an option this runtime lacks): HTTP 400, never retried."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, field: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+class Overloaded(RuntimeFault):
+    """The queue is full: HTTP 429 with Retry-After; the same request may pass later or elsewhere."""
+
+    code = "overloaded"
+    transient = True
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineError(RuntimeFault):
+    """The engine failed this one request but lives: HTTP 500, may be retried elsewhere."""
+
+    code = "engine_error"
+    transient = True
+
+
+class EngineDead(RuntimeFault):
+    """The engine is gone and its worker must be restarted: HTTP 503."""
+
+    code = "engine_dead"
+    transient = True

@@ -1,0 +1,1 @@
+"""Resolve a Model to a folder; architecture facts; synthetic weights and tokenizers."""

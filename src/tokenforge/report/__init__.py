@@ -1,0 +1,1 @@
+"""Pure pages from records and numbers."""

@@ -1,0 +1,1 @@
+"""Runtimes: one small contract over vLLM, Transformers, a simulator, and any OpenAI-compatible server."""

@@ -1,0 +1,74 @@
+"""The engine plug: what a runtime must do, and what its plug says before anything heavy is imported.
+
+A runtime's file imports its engine inside `build` or later, so the registry can list every plug on a laptop that has
+none of them. Whoever writes a runtime proves it with the conformance suite in `tests/contract`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tokenforge.domain.deployment import RuntimeSpec
+from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats
+from tokenforge.domain.runtime import Accelerator, Quant
+
+
+class Runtime(Protocol):
+    """One engine with one model, in this process. All coroutines run on one event loop."""
+
+    async def start(self) -> RuntimeInfo:
+        """Load and get ready to serve; the loop stays free meanwhile. Raises EngineError with the cause."""
+        ...
+
+    def generate(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
+        """Yield chunks until one has `finish`. Closing the iterator, or cancelling its task, aborts in the engine.
+
+        Raises InvalidRequest (too long, empty, an option this runtime lacks), Overloaded, EngineError, EngineDead;
+        it never hangs after the engine died. Token-level runtimes leave `Chunk.text` empty.
+        """
+        ...
+
+    async def abort(self, request_id: str) -> None:
+        """End one request now; its stream ends with finish=abort. An unknown or finished id is no error."""
+        ...
+
+    async def health(self) -> None:
+        """Return when the engine can serve, raise EngineDead when it cannot."""
+        ...
+
+    def stats(self) -> RuntimeStats:
+        """A snapshot, without awaiting and without touching the engine's thread."""
+        ...
+
+    async def close(self, grace_s: float) -> None:
+        """End: streams in flight get `grace_s` seconds, then finish=abort. Idempotent; safe after a failed start."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a runtime's environment is made. `version` is the resolved engine version.
+
+    `requirements` are pip requirements; `overrides` replace requirements of their dependencies (uv's --override);
+    `process_env` is set for workers of this environment. Empty `requirements` mean that the core install suffices.
+    """
+
+    version: str
+    requirements: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    process_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimePlug:
+    """What an entry point of group `tokenforge.runtimes` names: one runtime, cheap to import.
+
+    `recipe(version, accelerator)` raises InvalidInput for a version it cannot make. `quants` is what the runtime can
+    load, per accelerator. `build` makes the Runtime (and may import the engine).
+    """
+
+    name: str
+    summary: str
+    recipe: Callable[[str | None, Accelerator], Recipe]
+    build: Callable[[RuntimeSpec], Runtime]
+    quants: Mapping[Accelerator, frozenset[Quant]]

@@ -1,0 +1,43 @@
+"""Settings: the only reader of the process environment. Everything below gets values as arguments.
+
+Each field's docstring is its documentation; the variable is the field's name in capitals after `TOKENFORGE_`, except
+those that other tools define (named in the text).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What this process was told by its environment."""
+
+    home: Path
+    """`TOKENFORGE_HOME`: state, environments, models, runs. Default `$XDG_DATA_HOME/tokenforge` or `~/.local/share/tokenforge`."""
+
+    find_links: tuple[str, ...]
+    """`PIP_FIND_LINKS` (pip's own): folders or pages with wheels; uv does not read it, so it is passed on."""
+
+    extra_indexes: tuple[str, ...]
+    """`PIP_EXTRA_INDEX_URL` (pip's own), passed on likewise."""
+
+    child_env: Mapping[str, str]
+    """The environment a child process starts from: ours, as it is."""
+
+    hub_offline: bool
+    """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `environ` (the process's own by default)."""
+    env = dict(os.environ if environ is None else environ)
+    data_home = Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return Settings(
+        home=Path(env.get("TOKENFORGE_HOME") or data_home / "tokenforge").expanduser(),
+        find_links=tuple(env.get("PIP_FIND_LINKS", "").split()),
+        extra_indexes=tuple(env.get("PIP_EXTRA_INDEX_URL", "").split()),
+        child_env=env,
+        hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
+    )

@@ -1,0 +1,1 @@
+"""One Runtime behind HTTP."""
