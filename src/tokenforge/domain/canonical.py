@@ -28,9 +28,7 @@ def to_plain(value: object) -> object:
 def canonical_bytes(value: object) -> bytes:
     """UTF-8 JSON with sorted keys, no spaces, shortest floats; NaN and infinity are refused (ValueError)."""
     plain = to_plain(value)
-    return json.dumps(
-        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def sha256_hex(value: object) -> str:

@@ -19,15 +19,9 @@ class RunStatus(enum.StrEnum):
 
 
 _STEPS: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.QUEUED: frozenset(
-        {RunStatus.PREPARING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}
-    ),
-    RunStatus.PREPARING: frozenset(
-        {RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}
-    ),
-    RunStatus.RUNNING: frozenset(
-        {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}
-    ),
+    RunStatus.QUEUED: frozenset({RunStatus.PREPARING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}),
+    RunStatus.PREPARING: frozenset({RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}),
+    RunStatus.RUNNING: frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}),
     RunStatus.INTERRUPTED: frozenset({RunStatus.QUEUED}),
 }
 
