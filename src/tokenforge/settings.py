@@ -15,7 +15,7 @@ class Settings:
     """What this process was told by its environment."""
 
     home: Path
-    """`TOKENFORGE_HOME`: state, environments, models, runs. Default `$XDG_DATA_HOME/tokenforge` or `~/.local/share/tokenforge`."""
+    """`TOKENFORGE_HOME`: environments, models, the run database. Default `~/.local/share/tokenforge` (XDG)."""
 
     find_links: tuple[str, ...]
     """`PIP_FIND_LINKS` (pip's own): folders or pages with wheels; uv does not read it, so it is passed on."""

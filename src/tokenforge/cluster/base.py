@@ -33,7 +33,7 @@ class Worker(Protocol):
         ...
 
     async def ready(self, *, timeout_s: float, on_phase: Callable[[str], None] | None = None) -> RuntimeInfo:
-        """Wait until it serves. Raises WorkerFailed with the cause and the last words when it ends or takes too long."""
+        """Wait until it serves. Raises WorkerFailed, with its last words, when it ends or takes too long."""
         ...
 
     async def exited(self) -> WorkerFailed:

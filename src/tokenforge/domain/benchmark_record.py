@@ -13,7 +13,7 @@ RECORD_SCHEMA = "tokenforge.record/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverReading:
-    """What the load generator says of itself for one trial. Rates in requests/s, times in ms, CPU as a share of one core."""
+    """What the load generator says of itself for one trial. Rates in requests/s, CPU as a share of one core."""
 
     processes: int
     asked_rate: float | None
@@ -30,7 +30,7 @@ class DriverReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One trial: its plan by digest, when it ran (RFC 3339, UTC), at which place in the whole order, and the driver's reading."""
+    """One trial: its plan by digest, when it ran (RFC 3339, UTC), and at which place in the whole order."""
 
     trial: int
     position: int

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Fault:
     """One thing wrong with one field of an input.
 
-    `field` is the path as the user wrote it (`workloads[0].qps`), `value` what stood there, `hint` what to write instead.
+    `field` is the path as the user wrote it (`workloads[0].qps`), `value` what stood there, `hint` what to write.
     """
 
     field: str

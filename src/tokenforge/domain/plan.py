@@ -19,8 +19,8 @@ class PromptForm(enum.StrEnum):
 class PlannedRequest:
     """One request. `at_ns` is its arrival after the trial's start, None in a closed loop (sent when a client is free).
 
-    Exactly one of `prompt_ids` and `prompt_text` is set; `prompt_tokens` is its exact length by the target's tokenizer,
-    or None when no tokenizer is known. `gen_tokens` is the output length asked for.
+    Exactly one of `prompt_ids` and `prompt_text` is set; `prompt_tokens` is its exact length by the tokenizer of the
+    target, or None when none is known. `gen_tokens` is the output length asked for.
     """
 
     index: int
@@ -33,7 +33,7 @@ class PlannedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPlan:
-    """The requests of one trial, in arrival order. `notes` say what was changed to fit (a trace scaled into the window).
+    """The requests of one trial, in arrival order. `notes` say what was changed to fit (a trace scaled).
 
     `concurrency` is the number of clients of a closed loop; None in an open loop. `duration_s` is when a closed loop
     stops sending, None when the requests alone bound it.

@@ -52,7 +52,7 @@ class Normal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogNormal:
-    """Lognormal with this `mean` and coefficient of variation `cv` (of the tokens, not of their logarithm), kept within bounds."""
+    """Lognormal with `mean` and coefficient of variation `cv` of the tokens (not of their logarithm), within bounds."""
 
     mean: float
     cv: float

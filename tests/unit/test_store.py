@@ -1,0 +1,99 @@
+"""The run folder, the requests table and the run database."""
+
+from pathlib import Path
+
+import pytest
+
+from tokenforge.domain.errors import InvalidInput, StoreFailed
+from tokenforge.domain.record import Outcome, RequestRecord
+from tokenforge.store.artifacts import RECORD_FILE, open_run_folder, write_text, write_whole
+from tokenforge.store.metadata import Metadata
+from tokenforge.store.requests_table import REQUESTS_SCHEMA, RunRecords, read_requests, requests_table, write_requests
+
+
+def a_record(index: int = 0) -> RequestRecord:
+    return RequestRecord(
+        trial=0, index=index, scheduled_ns=10, sent_ns=12, headers_ns=20, first_ns=30, end_ns=50,
+        chunk_ns=(30, 40), chunk_tokens=(1, 2), asked_prompt_tokens=4, asked_output_tokens=3, prompt_tokens=4,
+        cached_tokens=None, output_tokens=3, counted_tokens=3, finish_reason="length", http_status=200,
+        outcome=Outcome.OK, error=None, connection=1, merged_reads=0,
+    )  # fmt: skip
+
+
+def a_run(count: int) -> RunRecords:
+    records = [a_record(i) for i in range(count)]
+    return RunRecords(run_id="r1", model="m", runtime="sim", workload="w", records=records)
+
+
+def a_document(identity: str = "b1", created_at: str = "2026-01-01T00:00:00Z") -> dict[str, object]:
+    run = {"id": f"{identity}-r", "model": "m", "runtime": "sim", "workload": "w", "status": "succeeded", "cause": None}
+    return {"id": identity, "created_at": created_at, "spec_hash": "s", "runs": [run]}
+
+
+def test_records_come_back_from_parquet_as_they_went_in(tmp_path: Path) -> None:
+    write_requests(tmp_path / "r.parquet", requests_table([a_run(3)]))
+    row = read_requests(tmp_path / "r.parquet").to_pylist()[2]
+    assert (row["index"], row["chunk_ns"], row["cached_tokens"], row["outcome"]) == (2, [30, 40], None, "ok")
+
+
+def test_no_runs_make_an_empty_table_with_every_column() -> None:
+    assert requests_table([]).schema.names == REQUESTS_SCHEMA.names
+
+
+def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+    table = requests_table([a_run(1)]).replace_schema_metadata({"schema": "tokenforge.requests/99"})
+    write_requests(tmp_path / "r.parquet", table)
+    with pytest.raises(StoreFailed, match="requests/99"):
+        read_requests(tmp_path / "r.parquet")
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(StoreFailed, match=r"r\.parquet"):
+        read_requests(tmp_path / "r.parquet")
+
+
+def test_a_failed_write_leaves_neither_the_name_nor_the_partial_file(tmp_path: Path) -> None:
+    def fill_the_disk(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreFailed, match="No space left"):
+        write_whole(tmp_path / "x", fill_the_disk)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_checksum_is_of_the_bytes_written(tmp_path: Path) -> None:
+    assert write_text(tmp_path / "a", "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_with_a_record_is_not_used_again(tmp_path: Path) -> None:
+    (tmp_path / RECORD_FILE).write_text("{}")
+    with pytest.raises(InvalidInput, match="already holds a run"):
+        open_run_folder(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed, match="file"):
+        open_run_folder(tmp_path / "file" / "run")
+
+
+def test_the_newest_benchmark_comes_first(tmp_path: Path) -> None:
+    metadata = Metadata(tmp_path / "state" / "runs.db")
+    for identity, day in (("b1", "2026-01-01"), ("b2", "2026-01-02")):
+        metadata.remember(a_document(identity, day), folder=tmp_path, headline="h")
+    assert [row.id for row in metadata.recent()] == ["b2", "b1"]
+
+
+def test_remembering_the_same_benchmark_again_replaces_it(tmp_path: Path) -> None:
+    metadata = Metadata(tmp_path / "runs.db")
+    for headline in ("first", "second"):
+        metadata.remember(a_document(), folder=tmp_path, headline=headline)
+    rows = metadata.recent()
+    assert [(row.headline, len(row.runs)) for row in rows] == [("second", 1)]
+
+
+def test_a_database_that_is_not_one_is_a_named_failure(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").write_text("this is not a database, it only has the name of one")
+    with pytest.raises(StoreFailed, match=r"runs\.db"):
+        Metadata(tmp_path / "runs.db").recent()
