@@ -1,0 +1,94 @@
+"""What the run stood on: machine, limits, GPUs, packages, version of this tool. Read, never guessed; unknown is None.
+
+Nothing here names the user or carries a secret: no host name, no environment variables, no paths of the home folder.
+"""
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+import tokenforge
+from tokenforge.domain.runtime import Accelerator
+
+_PACKAGES = ("numpy", "pyarrow", "tokenizers", "scipy", "pydantic")
+_GPU_FIELDS = "name,driver_version,memory.total,clocks.sm,power.limit,clocks_throttle_reasons.active,compute_cap"
+
+
+def detect_accelerator() -> Accelerator:
+    """CUDA when an NVIDIA device node is there, CPU otherwise. A container without the device has none."""
+    return Accelerator.CUDA if Path("/dev/nvidia0").exists() else Accelerator.CPU
+
+
+def read_environment() -> Mapping[str, object]:
+    """The machine as JSON values, sorted into `machine`, `limits`, `gpus`, `packages`."""
+    return {
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "architecture": platform.machine(),
+            "cpu_model": _cpu_model(),
+            "cpu_cores": psutil.cpu_count(logical=False),
+            "cpu_threads": psutil.cpu_count(),
+            "memory_bytes": psutil.virtual_memory().total,
+            "python": platform.python_version(),
+        },
+        "limits": {"cpu": _cgroup_value("cpu.max"), "memory": _cgroup_value("memory.max")},
+        "gpus": _read_gpus(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def read_pressure() -> Mapping[str, float | None]:
+    """How busy the machine is now: load average over a minute, and the share of CPU time stolen since boot."""
+    times = psutil.cpu_times()
+    steal = getattr(times, "steal", None)
+    return {"load_1m": psutil.getloadavg()[0], "steal_share": None if steal is None else steal / max(1.0, sum(times))}
+
+
+def read_tool() -> Mapping[str, str]:
+    """This tool's version and, in a checkout, its git commit (with `+changes` when the tree differs from it)."""
+    tool = {"name": "tokenforge", "version": tokenforge.__version__}
+    root = Path(tokenforge.__file__).parents[2]
+    if (root / ".git").exists() and (commit := _output("git", "-C", str(root), "rev-parse", "HEAD")):
+        changed = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+        tool["git"] = commit + ("+changes" if changed else "")
+    return tool
+
+
+def _cpu_model() -> str | None:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("model name", "Processor")):
+            return line.partition(":")[2].strip()
+    return None
+
+
+def _cgroup_value(name: str) -> str | None:
+    path = Path("/sys/fs/cgroup") / name
+    return path.read_text().strip() if path.exists() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _read_gpus() -> list[dict[str, str]]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    lines = _output("nvidia-smi", f"--query-gpu={_GPU_FIELDS}", "--format=csv,noheader").splitlines()
+    names = _GPU_FIELDS.split(",")
+    return [dict(zip(names, (value.strip() for value in line.split(",")), strict=False)) for line in lines]
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
