@@ -53,6 +53,12 @@ class InvalidInput(TokenForgeError):
         super().__init__(f"{source} has {len(self.faults)} fault{'s' * (len(self.faults) != 1)}:\n{lines}")
 
 
+class TooLarge(TokenForgeError):
+    """A request body is beyond the size that is read: HTTP 413."""
+
+    code = "too_large"
+
+
 class NotFound(TokenForgeError):
     """A thing that was named does not exist (a model folder, a trace, a run)."""
 
@@ -118,6 +124,17 @@ class Overloaded(RuntimeFault):
     """The queue is full: HTTP 429 with Retry-After; the same request may pass later or elsewhere."""
 
     code = "overloaded"
+    transient = True
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(RuntimeFault):
+    """The worker is loading its model or draining: HTTP 503 with Retry-After; the same request may pass later."""
+
+    code = "not_ready"
     transient = True
 
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:

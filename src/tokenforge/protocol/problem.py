@@ -1,0 +1,109 @@
+"""From an error to an HTTP answer: one table, and the two body shapes (OpenAI's and problem details).
+
+The nearest class in an error's own line of descent decides, so a new kind of error inherits its parent's status. An
+error that is none of ours becomes a 500 that says nothing of its inside.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tokenforge.domain import errors
+
+STATUS: Mapping[type[errors.TokenForgeError], int] = {
+    errors.InvalidInput: 400,
+    errors.InvalidRequest: 400,
+    errors.NotFound: 404,
+    errors.PortInUse: 409,
+    errors.RunInterrupted: 409,
+    errors.TooLarge: 413,
+    errors.Overloaded: 429,
+    errors.EngineError: 500,
+    errors.TargetUnreachable: 502,
+    errors.NotReady: 503,
+    errors.EngineDead: 503,
+    errors.WorkerFailed: 503,
+    errors.TokenForgeError: 500,
+}
+"""The only place where a kind of error gets its status."""
+
+_TITLES = {400: "Bad request", 404: "Not found", 409: "Conflict", 413: "Too large", 429: "Too many requests"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error as HTTP: its status, extra headers (Retry-After), and what both bodies are made of."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    faults: tuple[errors.Fault, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def openai_type(self) -> str:
+        """OpenAI's coarse kind of an error."""
+        if self.status == 429:
+            return "rate_limit_error"
+        return "invalid_request_error" if self.status < 500 else "server_error"
+
+    def openai_body(self) -> bytes:
+        """`{"error": {message, type, param, code}}`."""
+        error = {"message": self.message, "type": self.openai_type, "param": self.param, "code": self.code}
+        return json.dumps({"error": error}).encode()
+
+    def problem_body(self) -> bytes:
+        """RFC 9457 problem details, with each fault on its own."""
+        body: dict[str, object] = {
+            "type": "about:blank",
+            "title": _TITLES.get(self.status, "Server error"),
+            "status": self.status,
+            "detail": self.message,
+            "code": self.code,
+        }
+        if self.faults:
+            body["errors"] = [_fault_body(fault) for fault in self.faults]
+        return json.dumps(body).encode()
+
+
+def problem_of(error: BaseException) -> Problem:
+    """How `error` is answered."""
+    if not isinstance(error, errors.TokenForgeError):
+        return Problem(
+            status=500, code="internal", message="The server failed in a way it did not foresee; see its log."
+        )
+    faults = error.faults if isinstance(error, errors.InvalidInput) else ()
+    return Problem(
+        status=status_of(type(error)),
+        code=error.code,
+        message="; ".join(str(fault) for fault in faults) if faults else str(error),
+        param=_param(error),
+        faults=faults,
+        headers=_headers(error),
+    )
+
+
+def status_of(kind: type[errors.TokenForgeError]) -> int:
+    """The status of a kind of error: its own, or its nearest ancestor's."""
+    return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
+
+
+def _param(error: errors.TokenForgeError) -> str | None:
+    if isinstance(error, errors.InvalidInput) and error.faults:
+        return error.faults[0].field
+    if isinstance(error, errors.InvalidRequest):
+        return error.field or None
+    return None
+
+
+def _headers(error: errors.TokenForgeError) -> Mapping[str, str]:
+    if isinstance(error, errors.Overloaded | errors.NotReady):
+        return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    return {}
+
+
+def _fault_body(fault: errors.Fault) -> dict[str, object]:
+    shown = fault.value if fault.value is None or isinstance(fault.value, bool | int | float) else str(fault.value)[:80]
+    return {"field": fault.field, "value": shown, "message": fault.message, "hint": fault.hint}
