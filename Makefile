@@ -1,0 +1,42 @@
+# Every target installs what it needs; nothing has to be there but Python 3.11+ with venv, and make.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test check lint types contracts unit clean
+
+help: ## Show these lines
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing TokenForge into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+bench: $(READY) ## Benchmark a small model on vLLM and Transformers, write the report (FILE=... for another)
+	@$(BIN)/tokenforge bench $(or $(FILE),configs/benchmark.yaml) $(ARGS)
+
+test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: $(READY) ## Run the fast tests only (no engine)
+	@$(BIN)/python -m pytest -m 'not engine' $(ARGS)
+
+check: lint types contracts test ## What CI runs: lint, types, import contracts, tests
+
+lint: $(READY) ## Lint and check the format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY) ## Check types, strictly, tests too
+	@$(BIN)/mypy
+
+contracts: $(READY) ## Check that imports follow the architecture
+	@$(BIN)/lint-imports
+
+clean: ## Remove the virtual environment and caches (not your runs)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
