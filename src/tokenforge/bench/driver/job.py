@@ -1,0 +1,83 @@
+"""What the driver is asked, what it tells while it runs, and what it hands back."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenforge.domain.benchmark_record import DriverReading
+from tokenforge.domain.errors import TokenForgeError
+from tokenforge.domain.plan import TrialPlan
+from tokenforge.domain.record import RequestRecord
+
+
+class Endpoint(enum.StrEnum):
+    """Which OpenAI endpoint the requests go to."""
+
+    COMPLETIONS = "completions"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveJob:
+    """One trial to offer.
+
+    `url` is `http(s)://host:port[/base]`; requests go to `{base}/v1/completions` or `{base}/v1/chat/completions`.
+    `exact_output` sends `ignore_eos` and `min_tokens`, so outputs have the planned length; `continuous_usage` asks for
+    usage in every chunk, so the tokens of a chunk are known. `headers` may hold secrets: they are never logged, and
+    reach the child in an unnamed file. `folder` is where the journals go. After the last request was sent, answers are
+    waited for `drain_s`; what is open then is recorded as cancelled.
+    """
+
+    url: str
+    model: str
+    plan: TrialPlan
+    endpoint: Endpoint
+    temperature: float
+    exact_output: bool
+    continuous_usage: bool
+    request_timeout_s: float
+    drain_s: float
+    headers: Mapping[str, str]
+    folder: Path
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How a trial stands, summed over the driver processes. `output_tokens` are those read so far.
+
+    `ttft_recent_p50_ms` is over the last requests that ended (from the schedule in an open loop); `lag_p99_ms` over all
+    sent ones that ended, None in a closed loop.
+    """
+
+    elapsed_s: float
+    sent: int
+    finished: int
+    errors: int
+    in_flight: int
+    output_tokens: int
+    ttft_recent_p50_ms: float | None
+    lag_p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveResult:
+    """The records of every request that was sent, by index, and what the driver says of itself."""
+
+    records: tuple[RequestRecord, ...]
+    reading: DriverReading
+    started_at_unix_ns: int
+
+
+class DriverFailed(TokenForgeError):
+    """A driver process ended before its work was done. `records` are those its journals kept."""
+
+    code = "driver_failed"
+
+    def __init__(
+        self, message: str, *, hint: str = "", records: tuple[RequestRecord, ...] = (), last_words: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.records = records
+        self.last_words = last_words

@@ -1,0 +1,223 @@
+"""The loop of a driver process: one epoll for the schedule, the sockets and the parent's word.
+
+Order of importance: what is due is sent; what arrived is taken off the sockets (the kernel has stamped it already);
+answers are read when neither waits. No name lookup, no file, no JSON on the way of a due request.
+"""
+
+import bisect
+import gc
+import itertools
+import os
+import select
+import time
+
+from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ScheduleTimer
+from tokenforge.bench.driver.connection import Connection, Connector
+from tokenforge.bench.driver.jobfile import ChildJob
+from tokenforge.bench.driver.ledger import Ledger
+from tokenforge.bench.driver.schedule import NEVER, ClosedSchedule, OpenSchedule, Schedule
+from tokenforge.bench.driver.traffic import Traffic
+from tokenforge.bench.journal import JournalWriter
+
+_NS = 1_000_000_000
+_TICK_NS = 50_000_000
+_HEARTBEAT_TICKS = 2
+_SLACK_NS = 150_000
+_MAX_BACKLOG = 256
+_READ_BYTES = 16_384
+_FRAME_READS = 64
+_OPEN_AHEAD_MIN = 4
+_OPEN_AHEAD_MAX = 256
+_END = b"\r\n\r\n"
+
+
+class LoadLoop:
+    """Runs one job. `begin` connects ahead of time; `run` offers the load from `origin_ns` on and returns at its end.
+
+    `control_fd` is the parent's word: end of file, or any byte, means stop.
+    """
+
+    def __init__(self, *, job: ChildJob, journal: JournalWriter, control_fd: int) -> None:
+        self._job = job
+        self._control_fd = control_fd
+        self._epoll = select.epoll()
+        self._timer = ScheduleTimer()
+        self._armed_ns = 0
+        self._clock = ReceiveClock()
+        self._schedule = _schedule_of(job)
+        self._ledger = Ledger(job=job, journal=journal, clock=self._clock)
+        connector = Connector(
+            host=job.host,
+            port=job.port,
+            tls=job.tls,
+            epoll=self._epoll,
+            numbers=itertools.count(job.process, job.processes),
+        )
+        self._traffic = Traffic(
+            job=job, connector=connector, schedule=self._schedule, ledger=self._ledger, clock=self._clock
+        )
+        self._sent_at_tick = 0
+        self._ticks = 0
+        self._drain_until_ns = NEVER
+        self._stop_reason: str | None = None
+
+    def begin(self) -> None:
+        """Open connections for the first requests and settle the process; the load can start at any time after."""
+        self._epoll.register(self._timer.fd, select.EPOLLIN)
+        self._epoll.register(self._control_fd, select.EPOLLIN)
+        self._traffic.open_ahead(_first_connections(self._job))
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def stop(self, reason: str) -> None:
+        """Send nothing more, end what is in flight; `run` returns soon. Safe in a signal handler."""
+        self._stop_reason = reason
+
+    def run(self, origin_ns: int) -> None:
+        """Offer the load and wait for the answers."""
+        clock, schedule, ledger = time.monotonic_ns, self._schedule, self._ledger
+        schedule.begin(origin_ns)
+        ledger.begin(origin_ns)
+        next_tick_ns = origin_ns
+        while True:
+            now_ns = clock()
+            if now_ns >= schedule.due_ns:
+                self._send_due()
+            if now_ns >= next_tick_ns:
+                next_tick_ns = now_ns + _TICK_NS
+                if self._tick(now_ns):
+                    break
+            events = self._wait(now_ns, next_tick_ns)
+            if events:
+                self._serve(events)
+                while ledger.backlog > _MAX_BACKLOG:
+                    ledger.work()
+                    if clock() >= schedule.due_ns:
+                        self._send_due()
+            elif ledger.backlog:
+                ledger.work()
+        self._end()
+
+    def _wait(self, now_ns: int, next_tick_ns: int) -> list[tuple[int, int]]:
+        """Events, at once if answers wait to be read (unless a send is so close that reading would make it late)."""
+        due_ns = self._schedule.due_ns
+        if due_ns != self._armed_ns:
+            self._armed_ns = due_ns
+            self._timer.arm(0 if due_ns == NEVER else due_ns)
+        is_busy = self._ledger.backlog and due_ns - now_ns > _SLACK_NS
+        return self._epoll.poll(0 if is_busy else max(0.0, (next_tick_ns - now_ns) / _NS))
+
+    def _send_due(self) -> None:
+        while (position := self._schedule.take(now_ns := time.monotonic_ns())) is not None:
+            self._traffic.start(position, now_ns)
+
+    def _serve(self, events: list[tuple[int, int]]) -> None:
+        """Take what arrived; whatever falls due meanwhile is sent in between."""
+        clock, schedule, connections = time.monotonic_ns, self._schedule, self._traffic.open
+        for fd, mask in events:
+            now_ns = clock()
+            if now_ns >= schedule.due_ns:
+                self._send_due()
+            connection = connections.get(fd)
+            if connection is None:
+                if fd == self._control_fd:
+                    self._hear()
+                continue
+            if mask & select.EPOLLOUT:
+                self._traffic.push(connection)
+            if mask & ~select.EPOLLOUT:
+                self._receive(connection, now_ns)
+
+    def _receive(self, connection: Connection, now_ns: int) -> None:
+        """One read. Framing waits until the bytes look like an end, or many are kept: most reads cost one append."""
+        try:
+            data, ancillary, _, _ = connection.sock.recvmsg(_READ_BYTES, ANCILLARY_BYTES)
+            if data and connection.is_tls:
+                data = self._decrypted(connection, data)
+                if not data:
+                    return
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._traffic.lose(connection, error)
+            return
+        exchange = connection.exchange
+        if not data or exchange is None:
+            self._traffic.lose(connection, None)
+            return
+        reads = exchange.reads
+        reads.append((data, ancillary, now_ns))
+        if exchange.framer.is_chunked and not _may_end(data) and len(reads) < _FRAME_READS:
+            return
+        is_whole = exchange.frame(self._clock)
+        if is_whole:
+            self._traffic.complete(connection)
+        elif exchange.framer.is_chunked:
+            self._ledger.touch(exchange)
+
+    def _decrypted(self, connection: Connection, data: bytes) -> bytes:
+        plain = connection.decrypt(data)
+        if not plain:
+            self._traffic.push(connection)
+        return plain
+
+    def _tick(self, now_ns: int) -> bool:
+        """Twenty times a second: clocks, deadlines, spare connections, heartbeat. True when the work is done."""
+        traffic, ledger, schedule = self._traffic, self._ledger, self._schedule
+        self._clock.sync()
+        if self._stop_reason is not None and ledger.stopped_early is None:
+            ledger.stopped_early = self._stop_reason
+            schedule.stop()
+            traffic.cancel_all(f"stopped: {self._stop_reason}")
+        traffic.expire(now_ns)
+        if schedule.is_over(now_ns):
+            self._drain(now_ns)
+        else:
+            traffic.open_ahead(min(max(_OPEN_AHEAD_MIN, ledger.sent - self._sent_at_tick), _OPEN_AHEAD_MAX))
+        self._sent_at_tick = ledger.sent
+        ledger.sweep()
+        self._ticks += 1
+        if self._ticks % _HEARTBEAT_TICKS == 0:
+            ledger.heartbeat(now_ns, in_flight=len(traffic.in_flight))
+        return schedule.is_over(now_ns) and not traffic.in_flight
+
+    def _drain(self, now_ns: int) -> None:
+        if self._drain_until_ns == NEVER:
+            self._drain_until_ns = now_ns + int(self._job.drain_s * _NS)
+        elif now_ns >= self._drain_until_ns:
+            self._traffic.cancel_all(f"still open {self._job.drain_s:g} s after the last request was sent")
+
+    def _hear(self) -> None:
+        word = os.read(self._control_fd, 200)
+        self._epoll.unregister(self._control_fd)
+        self.stop(word.decode(errors="replace") or "the parent ended the run")
+
+    def _end(self) -> None:
+        """Read what is left, write the last heartbeat."""
+        end_ns = time.monotonic_ns()
+        while self._ledger.backlog:
+            self._ledger.work()
+        self._ledger.heartbeat(end_ns, in_flight=0, final=True)
+        self._traffic.close()
+        self._timer.close()
+        self._epoll.close()
+
+
+def _may_end(data: bytes) -> bool:
+    """Whether a chunked response can end with this read: its last bytes are CRLF CRLF, or too few to tell."""
+    return data.endswith(_END) or len(data) < len(_END)
+
+
+def _schedule_of(job: ChildJob) -> Schedule:
+    if job.concurrency is None:
+        return OpenSchedule(job.at_ns)
+    return ClosedSchedule(count=job.count, clients=job.concurrency, duration_s=job.duration_s)
+
+
+def _first_connections(job: ChildJob) -> int:
+    """Enough for a closed loop's clients, or for the first half second of an open loop."""
+    if job.concurrency is not None:
+        return min(job.concurrency, job.count)
+    early = bisect.bisect_right(job.at_ns, _NS // 2)
+    return min(max(early, _OPEN_AHEAD_MIN), _OPEN_AHEAD_MAX, job.count)

@@ -1,0 +1,192 @@
+"""Offer a trial's load: split the plan between driver processes, start them on one clock, follow them, gather records.
+
+The load itself runs in children, because whatever shares a process with a load generator shows in its numbers. A child
+holds the reading end of a pipe from here: when this process dies or closes it, the child stops by itself. Whatever ends
+a trial early, the journals in `job.folder` keep the records until then (`journal_paths`, `bench.journal.read_journal`).
+"""
+
+import asyncio
+import contextlib
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, Progress
+from tokenforge.bench.driver.jobfile import write_job
+from tokenforge.bench.driver.reading import Watcher, driver_reading
+from tokenforge.bench.driver.wire import parse_target, request_bytes, request_head
+from tokenforge.bench.journal import read_journal
+from tokenforge.domain.record import RequestRecord
+
+_ORIGIN = struct.Struct("<q")
+_LEAD_NS = 20_000_000
+_READY_S = 60.0
+_LOOK_S = 0.2
+_STOP_S = 3.0
+_LAST_WORDS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Child:
+    process: asyncio.subprocess.Process
+    journal: Path
+    words: IO[bytes]
+
+
+async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None = None) -> DriveResult:
+    """Run the trial to its end. Cancelling ends the children within a few seconds and leaves readable journals.
+
+    Raises DriverFailed, with the records kept, when a child ends on its own, and InvalidInput for a job that cannot be
+    sent.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    children: list[_Child] = []
+    try:
+        for process in range(process_count(job)):
+            children.append(await _start(job, process))
+        await _all_ready(children)
+        origin_ns = time.monotonic_ns() + _LEAD_NS
+        started_at_unix_ns = time.time_ns() + _LEAD_NS
+        for child in children:
+            _stdin(child).write(_ORIGIN.pack(origin_ns))
+        watcher = await _follow(children, origin_ns=origin_ns, on_progress=on_progress)
+    finally:
+        await _end(children)
+    records = _records(children)
+    reading = driver_reading(plan=job.plan, records=records, beats=watcher.beats, processes=len(children))
+    return DriveResult(records=records, reading=reading, started_at_unix_ns=started_at_unix_ns)
+
+
+def process_count(job: DriveJob) -> int:
+    """Driver processes that will run: no more than there are requests, or clients of a closed loop."""
+    clients = len(job.plan.requests) if job.plan.concurrency is None else job.plan.concurrency
+    return max(1, min(job.processes, clients, len(job.plan.requests)))
+
+
+def journal_paths(folder: Path, trial: int) -> list[Path]:
+    """The journals of a trial, one per driver process."""
+    return sorted(folder.glob(f"trial-{trial:04d}-driver-*.journal"))
+
+
+async def _start(job: DriveJob, process: int) -> _Child:
+    journal = job.folder / f"trial-{job.plan.trial:04d}-driver-{process:02d}.journal"
+    words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+    with tempfile.TemporaryFile(dir=job.folder) as file:
+        await asyncio.to_thread(_write_share, job, process, journal=journal, file=file)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tokenforge.bench.driver",
+            f"/dev/fd/{file.fileno()}",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=words,
+            pass_fds=(file.fileno(),),
+        )
+    return _Child(process=child, journal=journal, words=words)
+
+
+def _write_share(job: DriveJob, process: int, *, journal: Path, file: IO[bytes]) -> None:
+    """The job of one process: every n-th request, and its part of the clients."""
+    plan, count = job.plan, process_count(job)
+    target = parse_target(job.url, job.endpoint)
+    head = request_head(target, job)
+    share = plan.requests[process::count]
+    clients = None if plan.concurrency is None else len(range(process, plan.concurrency, count))
+    header: dict[str, object] = {"host": target.host, "port": target.port, "tls": target.tls}
+    header |= {"trial": plan.trial, "process": process, "processes": count, "journal": str(journal.resolve())}
+    header |= {"concurrency": clients, "duration_s": plan.duration_s}
+    header |= {"request_timeout_s": job.request_timeout_s, "drain_s": job.drain_s}
+    rows = [
+        (
+            -1 if request.at_ns is None else request.at_ns,
+            request.index,
+            -1 if request.prompt_tokens is None else request.prompt_tokens,
+            request.gen_tokens,
+        )
+        for request in share
+    ]
+    write_job(file, header=header, rows=rows, requests=[request_bytes(head, request, job) for request in share])
+
+
+async def _all_ready(children: list[_Child]) -> None:
+    for child in children:
+        try:
+            line = await asyncio.wait_for(_stdout(child).readline(), _READY_S)
+        except TimeoutError:
+            line = b""
+        if line != b"ready\n":
+            raise _failure(child, children, "did not get ready")
+
+
+async def _follow(children: list[_Child], *, origin_ns: int, on_progress: Callable[[Progress], None] | None) -> Watcher:
+    watcher = Watcher([child.journal for child in children])
+    waits = {asyncio.ensure_future(child.process.wait()): child for child in children}
+    running = set(waits)
+    try:
+        while running:
+            done, running = await asyncio.wait(running, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            progress = watcher.look(elapsed_s=max(0, time.monotonic_ns() - origin_ns) / 1e9)
+            if on_progress is not None:
+                on_progress(progress)
+            for task in done:
+                if task.result() != 0:
+                    raise _failure(waits[task], children, f"ended with {_exit_words(task.result())}")
+    finally:
+        for task in running:
+            task.cancel()
+    return watcher
+
+
+async def _end(children: list[_Child]) -> None:
+    """Ask by closing the pipe, then kill. The journals are whole after either."""
+    for child in children:
+        with contextlib.suppress(OSError):
+            _stdin(child).close()
+    for child in children:
+        try:
+            await asyncio.wait_for(child.process.wait(), _STOP_S)
+        except (TimeoutError, asyncio.CancelledError):
+            with contextlib.suppress(ProcessLookupError):
+                child.process.kill()
+            await child.process.wait()
+        finally:
+            child.words.close()
+
+
+def _failure(child: _Child, children: list[_Child], what: str) -> DriverFailed:
+    child.words.seek(0)
+    words = child.words.read().decode(errors="replace").splitlines()[-_LAST_WORDS:]
+    last = f": {words[-1]}" if words else ""
+    return DriverFailed(
+        f"driver process {child.process.pid} {what}{last}",
+        hint=f"{child.journal.parent} keeps the records until then",
+        records=_records(children),
+        last_words=tuple(words),
+    )
+
+
+def _records(children: list[_Child]) -> tuple[RequestRecord, ...]:
+    found = [record for child in children if child.journal.exists() for record in read_journal(child.journal)]
+    return tuple(sorted(found, key=lambda record: record.index))
+
+
+def _exit_words(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _stdin(child: _Child) -> asyncio.StreamWriter:
+    if child.process.stdin is None:
+        raise DriverFailed("a driver process has no input pipe", hint="report this")
+    return child.process.stdin
+
+
+def _stdout(child: _Child) -> asyncio.StreamReader:
+    if child.process.stdout is None:
+        raise DriverFailed("a driver process has no output pipe", hint="report this")
+    return child.process.stdout
