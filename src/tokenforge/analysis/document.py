@@ -1,0 +1,175 @@
+"""The record as typed facts: what analysis needs of `record.json`, read once.
+
+A record may come from a file that was edited or cut, so a missing or odd value becomes None (or empty), never a guess.
+Refuses nothing but a document that has no list of runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.workload import Arrival
+
+Plain = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadFacts:
+    """What was asked of one workload. `has_shared_prompts` is True where prompts share text on purpose."""
+
+    name: str
+    is_open: bool
+    qps: float | None
+    concurrency: int | None
+    duration_s: float | None
+    warmup_s: float
+    has_shared_prompts: bool
+    slo_ttft_ms: float | None = None
+    slo_tpot_ms: float | None = None
+    slo_e2e_ms: float | None = None
+    slo_attainment: float | None = None
+
+    @property
+    def has_slo(self) -> bool:
+        """Whether any limit is set."""
+        return any(limit is not None for limit in (self.slo_ttft_ms, self.slo_tpot_ms, self.slo_e2e_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFacts:
+    """One trial as recorded; the driver's own reading beside it."""
+
+    trial: int
+    plan_digest: str
+    planned_requests: int
+    duration_s: float
+    asked_rate: float | None
+    cpu_share: float | None
+    merged_read_share: float | None
+    stopped_early: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """One run as recorded."""
+
+    id: str
+    model: str
+    runtime: str
+    status: str
+    cause: str | None
+    simulated: bool
+    token_level: bool
+    workload: WorkloadFacts
+    trials: tuple[TrialFacts, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The whole document. `cpu_threads`, `load_before` and `steal_share` tell how busy the machine was."""
+
+    runs: tuple[RunFacts, ...]
+    trials_asked: int
+    price_per_hour: float | None
+    cpu_threads: int | None
+    load_before: float | None
+    steal_share: float | None
+
+
+def read_facts(document: Plain) -> Facts:
+    """Read a record. Raises InvalidInput when it has no runs."""
+    if not isinstance(document.get("runs"), list):
+        fault = Fault(
+            field="runs", value=document.get("runs"), message="is not a list", hint="give a whole record.json"
+        )
+        raise InvalidInput([fault], source="record")
+    benchmark = mapping(document, "benchmark")
+    workloads = {text(item, "name") or "": _workload(item) for item in mappings(benchmark, "workloads")}
+    environment = mapping(document, "environment")
+    pressure = mapping(environment, "pressure")
+    return Facts(
+        runs=tuple(_run(item, workloads) for item in mappings(document, "runs")),
+        trials_asked=whole(benchmark, "trials") or 1,
+        price_per_hour=number(benchmark, "price_per_hour"),
+        cpu_threads=whole(mapping(environment, "machine"), "cpu_threads"),
+        load_before=number(mapping(pressure, "before"), "load_1m"),
+        steal_share=number(mapping(pressure, "after"), "steal_share"),
+    )
+
+
+def mapping(parent: Plain, key: str) -> Plain:
+    """The object at `key`, empty when there is none."""
+    value = parent.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings(parent: Plain, key: str) -> Sequence[Plain]:
+    """The objects of the list at `key`."""
+    value = parent.get(key)
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def text(parent: Plain, key: str) -> str | None:
+    """The string at `key`."""
+    value = parent.get(key)
+    return value if isinstance(value, str) else None
+
+
+def number(parent: Plain, key: str) -> float | None:
+    """The number at `key`; a boolean is none."""
+    value = parent.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def whole(parent: Plain, key: str) -> int | None:
+    """The whole number at `key`."""
+    value = number(parent, key)
+    return None if value is None else int(value)
+
+
+def _run(item: Plain, workloads: Mapping[str, WorkloadFacts]) -> RunFacts:
+    engine = mapping(item, "engine")
+    name = text(item, "workload") or ""
+    return RunFacts(
+        id=text(item, "id") or "",
+        model=text(item, "model") or "",
+        runtime=text(item, "runtime") or "",
+        status=text(item, "status") or "failed",
+        cause=text(item, "cause"),
+        simulated=engine.get("simulated") is True,
+        token_level=engine.get("token_level") is not False,
+        workload=workloads.get(name) or _workload({"name": name}),
+        trials=tuple(_trial(trial) for trial in mappings(item, "trials")),
+    )
+
+
+def _trial(item: Plain) -> TrialFacts:
+    driver = mapping(item, "driver")
+    return TrialFacts(
+        trial=whole(item, "trial") or 0,
+        plan_digest=text(item, "plan_digest") or "",
+        planned_requests=whole(item, "planned_requests") or 0,
+        duration_s=number(item, "duration_s") or 0.0,
+        asked_rate=number(driver, "asked_rate"),
+        cpu_share=number(driver, "cpu_share"),
+        merged_read_share=number(driver, "merged_read_share"),
+        stopped_early=text(driver, "stopped_early"),
+    )
+
+
+def _workload(item: Plain) -> WorkloadFacts:
+    slo = mapping(item, "slo")
+    shared = (whole(item, "shared_prefix_tokens") or 0) > 0
+    return WorkloadFacts(
+        name=text(item, "name") or "",
+        is_open=item.get("arrival") != Arrival.CONCURRENCY,
+        qps=number(item, "qps"),
+        concurrency=whole(item, "concurrency"),
+        duration_s=number(item, "duration_s"),
+        warmup_s=number(item, "warmup_s") or 0.0,
+        has_shared_prompts=shared or item.get("dataset") is not None or item.get("trace") is not None,
+        slo_ttft_ms=number(slo, "ttft_ms"),
+        slo_tpot_ms=number(slo, "tpot_ms"),
+        slo_e2e_ms=number(slo, "e2e_ms"),
+        slo_attainment=number(slo, "attainment"),
+    )

@@ -1,0 +1,79 @@
+"""The first words of a report: what came out, and whether to believe it. Never a winner that the data doesn't carry."""
+
+from collections.abc import Sequence
+
+from tokenforge.analysis.compare import Verdict
+from tokenforge.analysis.figures import Comparison, RunSummary, Validity
+
+_LATENCY_FIRST = ("ttft_mean", "tpot_mean", "e2e_mean")
+_THROUGHPUT_FIRST = ("output_tokens_per_s", "tpot_mean", "ttft_mean")
+_MOST_PAIRS = 2
+
+
+def headline(runs: Sequence[RunSummary], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """One sentence per comparison of note (or what the only runtime did), then one on trust."""
+    if not runs or not any(run.ok for run in runs):
+        return ("Nothing was measured: no request was answered.", _trust(runs))
+    said = _comparisons_said(comparisons) if comparisons else [_alone(run) for run in runs if run.ok][:_MOST_PAIRS]
+    return (*said, _trust(runs))
+
+
+def _comparisons_said(comparisons: Sequence[Comparison]) -> list[str]:
+    pairs: dict[tuple[str, str, str, str], list[Comparison]] = {}
+    for one in comparisons:
+        pairs.setdefault((one.model, one.workload, one.baseline, one.runtime), []).append(one)
+    many = len({(model, workload) for model, workload, _, _ in pairs}) > 1
+    said = [(_prefix(key[1]) if many else "") + _main(group).sentence for key, group in pairs.items()]
+    if len(said) > _MOST_PAIRS:
+        rest = len(said) - _MOST_PAIRS
+        return [*said[:_MOST_PAIRS], f"{rest} more comparison{'s' * (rest > 1)} below."]
+    return said
+
+
+def _main(group: Sequence[Comparison]) -> Comparison:
+    """Throughput where the engine set it, latency where the load did; the first decided one of those that matter."""
+    by_metric = {one.metric: one for one in group}
+    rate = by_metric["output_tokens_per_s"]
+    order = _LATENCY_FIRST if rate.verdict is Verdict.OFFERED else _THROUGHPUT_FIRST
+    ranked = [by_metric[name] for name in order if name in by_metric]
+    decided = [one for one in ranked if one.verdict in {Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT}]
+    return (decided or ranked)[0]
+
+
+def _alone(run: RunSummary) -> str:
+    ttft = run.latencies["ttft" if run.loop == "open" else "ttft_service"].mean.value
+    tpot = run.latencies["tpot"].mean.value
+    rate = run.output_tokens_per_s.value
+    parts = [
+        f"{rate:.4g} output tokens/s" if rate is not None else "",
+        f"mean TTFT {ttft:.4g} ms" if ttft is not None else "",
+        f"mean TPOT {tpot:.4g} ms" if tpot is not None else "",
+    ]
+    load = f" at {run.asked_rate:.4g} requests/s" if run.asked_rate is not None else ""
+    return f"{run.runtime} on {run.workload}{load}: {', '.join(part for part in parts if part)}."
+
+
+def _trust(runs: Sequence[RunSummary]) -> str:
+    bad = [run for run in runs if run.verdict is Validity.INVALID]
+    doubtful = [run for run in runs if run.verdict is Validity.SUSPECT]
+    if not runs:
+        return "There is no run."
+    if bad:
+        return f"Do not use these numbers: {_why(bad)}"
+    if doubtful:
+        return f"Read with care: {_why(doubtful)}"
+    return "Every run passed all validity checks." if len(runs) > 1 else "The run passed all validity checks."
+
+
+def _why(runs: Sequence[RunSummary]) -> str:
+    """The gravest reason of the first run, and how many others there are."""
+    shared = runs[0].reasons[0]
+    same = [run for run in runs if run.reasons[0].code == shared.code]
+    where = "" if len(same) == len(runs) and len(runs) > 1 else f"{runs[0].runtime} on {runs[0].workload}: "
+    more = len({reason.code for run in runs for reason in run.reasons if reason.level != "note"}) - 1
+    tail = f" ({more} more reason{'s' * (more > 1)} below.)" if more else ""
+    return f"{where}{shared.sentence}{tail}"
+
+
+def _prefix(workload: str) -> str:
+    return f"On {workload}, "

@@ -1,0 +1,157 @@
+"""From a record and its requests to every figure a report shows. Pure: the same input gives the same bytes.
+
+Per run: counts, rates, latencies, verdict. Then each runtime against the first one of its model and workload, and a few
+sentences that say what came out and whether to believe it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from tokenforge.analysis.comparisons import Measured, compare_runs
+from tokenforge.analysis.document import Facts, RunFacts, read_facts
+from tokenforge.analysis.figures import BenchmarkSummary, MetricSummary, RunSummary, Validity
+from tokenforge.analysis.headline import headline
+from tokenforge.analysis.intervals import Estimate, over_trials, quantile_over_trials, samples_needed
+from tokenforge.analysis.latency import METRICS, QUANTILES, trial_metric
+from tokenforge.analysis.requests import Floats
+from tokenforge.analysis.throughput import Rates
+from tokenforge.analysis.trials import Trial, measure_trials
+from tokenforge.analysis.validity import judge, verdict_of
+
+
+def summarise(document: Mapping[str, object], requests: pa.Table) -> BenchmarkSummary:
+    """All figures of a benchmark. `document` is the record as JSON, `requests` the table of its requests.
+
+    Raises InvalidInput when the document has no list of runs.
+    """
+    facts = read_facts(document)
+    measured: list[Measured] = []
+    for run in facts.runs:
+        trials = measure_trials(run, requests)
+        measured.append(Measured(facts=run, summary=_run_summary(run, trials, facts)))
+    runs = tuple(one.summary for one in measured)
+    comparisons = compare_runs(measured)
+    return BenchmarkSummary(
+        headline=headline(runs, comparisons), verdict=_worst(runs), runs=runs, comparisons=comparisons
+    )
+
+
+def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> RunSummary:
+    reasons = judge(run, trials, facts)
+    attempted = sum(int(trial.attempted.sum()) for trial in trials)
+    ok = sum(int(trial.counted.sum()) for trial in trials)
+    rates = tuple(trial.rates for trial in trials)
+    output_rate = over_trials([rate.output_tokens_per_s for rate in rates])
+    return RunSummary(
+        run_id=run.id,
+        model=run.model,
+        runtime=run.runtime,
+        workload=run.workload.name,
+        status=run.status,
+        simulated=run.simulated,
+        loop="open" if run.workload.is_open else "closed",
+        requests=attempted,
+        ok=ok,
+        errors=attempted - ok,
+        warmup_requests=sum(len(trial.requests) for trial in trials) - attempted,
+        outcomes=_outcomes(trials),
+        asked_rate=_mean_rate(rates, "asked_rate") if run.workload.is_open else None,
+        sent_rate=_mean_rate(rates, "sent_rate"),
+        completed_rate=over_trials([rate.completed_rate for rate in rates]),
+        output_tokens_per_s=output_rate,
+        total_tokens_per_s=over_trials([rate.total_tokens_per_s for rate in rates]),
+        goodput=over_trials([rate.goodput for rate in rates]),
+        attainment=over_trials([rate.attainment for rate in rates], ceiling=1.0),
+        attainment_asked=run.workload.slo_attainment if run.workload.has_slo else None,
+        mean_in_flight=over_trials([rate.mean_in_flight for rate in rates]),
+        prompt_tokens_mean=_mean_count(trials, "prompt_tokens"),
+        output_tokens_mean=_mean_count(trials, "output_tokens"),
+        saturated=any(reason.code == "over_saturated" for reason in reasons),
+        cost_per_million_output=cost_per_million(output_rate, facts.price_per_hour),
+        latencies={metric: _metric_summary(trials, metric) for metric in METRICS},
+        trials=rates,
+        verdict=verdict_of(reasons),
+        reasons=reasons,
+    )
+
+
+def cost_per_million(output_tokens_per_s: Estimate, price_per_hour: float | None) -> Estimate | None:
+    """Price of a million output tokens at full-time use; the interval turns over with the rate it comes from."""
+    if price_per_hour is None:
+        return None
+    if not output_tokens_per_s.value:
+        return Estimate(value=None, note=output_tokens_per_s.note or "no tokens were made")
+
+    def price(rate: float | None) -> float | None:
+        return price_per_hour / 3600 / rate * 1e6 if rate else None
+
+    return Estimate(
+        value=price(output_tokens_per_s.value),
+        low=price(output_tokens_per_s.high),
+        high=price(output_tokens_per_s.low),
+        note=output_tokens_per_s.note,
+    )
+
+
+def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:
+    samples = [trial.latencies.samples(metric) for trial in trials]
+    per_trial = tuple(
+        trial_metric(values, trial=trial.requests.trial) for trial, values in zip(trials, samples, strict=True)
+    )
+    counts = [one.count for one in per_trial]
+    pooled = _pooled_quantiles(samples) if min(counts, default=0) < samples_needed(quantile=0.99) else {}
+    quantiles = {
+        name: quantile_over_trials(
+            [getattr(one, name) for one in per_trial], counts, name=name, quantile=quantile, pooled=pooled.get(name)
+        )
+        for name, quantile in QUANTILES
+    }
+    return MetricSummary(
+        metric=metric,
+        unit="ms",
+        count=sum(counts),
+        mean=over_trials([one.mean for one in per_trial], floor=None if metric == "lag" else 0.0),
+        p50=quantiles["p50"],
+        p90=quantiles["p90"],
+        p95=quantiles["p95"],
+        p99=quantiles["p99"],
+        per_trial=per_trial,
+    )
+
+
+def _pooled_quantiles(samples: Sequence[Floats]) -> Mapping[str, float]:
+    """Quantiles over all trials together; only asked for when trials are too small for their own, so when few."""
+    values = np.concatenate(samples) if samples else np.empty(0)
+    if len(values) == 0:
+        return {}
+    marks = np.quantile(values, [quantile for _, quantile in QUANTILES]).tolist()
+    return dict(zip((name for name, _ in QUANTILES), marks, strict=True))
+
+
+def _outcomes(trials: Sequence[Trial]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
+    for trial in trials:
+        total.update(trial.requests.outcomes)
+    return dict(sorted(total.items()))
+
+
+def _mean_rate(rates: Sequence[Rates], name: str) -> float | None:
+    known = [value for rate in rates if (value := getattr(rate, name)) is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _mean_count(trials: Sequence[Trial], name: str) -> float | None:
+    values = [getattr(trial.requests, name)[trial.counted] for trial in trials]
+    joined = np.concatenate(values) if values else np.empty(0)
+    known = joined[~np.isnan(joined)]
+    return float(known.mean()) if len(known) else None
+
+
+def _worst(runs: Sequence[RunSummary]) -> Validity:
+    if not runs:
+        return Validity.INVALID
+    order = (Validity.VALID, Validity.SUSPECT, Validity.INVALID)
+    return max((run.verdict for run in runs), key=order.index)

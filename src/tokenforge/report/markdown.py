@@ -1,0 +1,83 @@
+"""The short form of a report, for a pull request or a chat: headline, verdict, one table, comparisons, doubts."""
+
+from collections.abc import Mapping, Sequence
+
+from tokenforge.report.numbers import estimate_text, number_text
+from tokenforge.report.reading import Plain, items, number, section, sentences, text
+
+_COLUMNS = (
+    "workload",
+    "runtime",
+    "verdict",
+    "ok",
+    "errors",
+    "asked req/s",
+    "output tokens/s",
+    "TTFT mean, ms",
+    "TTFT p95, ms",
+    "TPOT mean, ms",
+    "E2E mean, ms",
+)
+_ESCAPES = str.maketrans({"|": "\\|", "<": "&lt;", ">": "&gt;", "\n": " ", "`": "'"})
+
+
+def render_markdown(document: Mapping[str, object]) -> str:
+    """GitHub-flavoured Markdown from a record with its `summary`. Names are escaped, so they cannot make markup."""
+    summary = section(document, "summary")
+    runs = items(summary, "runs")
+    lines = [f"# Benchmark: {text(summary, 'verdict') or 'no verdict'}", ""]
+    lines += [f"{_plain(sentence)}\n" for sentence in sentences(summary, "headline")]
+    lines += _table(_COLUMNS, [_row(run) for run in runs])
+    comparisons = items(summary, "comparisons")
+    if comparisons:
+        lines += ["", "## Compared", ""]
+        lines += [f"- **{text(one, 'workload')}** {_plain(text(one, 'sentence') or '')}" for one in comparisons]
+    doubts = [(run, reason) for run in runs for reason in items(run, "reasons")]
+    if doubts:
+        lines += ["", "## Read before use", ""]
+        lines += [_doubt(run, reason) for run, reason in doubts]
+    tool = section(document, "tool")
+    lines += [
+        "",
+        f"Intervals are 95 % over trials. {text(document, 'id')}, "
+        f"{text(tool, 'name')} {text(tool, 'version')}, {text(document, 'created_at')}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(run: Plain) -> Sequence[str]:
+    latencies = section(run, "latencies")
+    is_open = text(run, "loop") == "open"
+    ttft = section(latencies, "ttft" if is_open else "ttft_service")
+    e2e = section(latencies, "e2e" if is_open else "e2e_service")
+    name = text(run, "runtime") or ""
+    return (
+        text(run, "workload") or "",
+        f"{name} (simulated)" if run.get("simulated") is True else name,
+        text(run, "verdict") or "",
+        number_text(number(run, "ok")),
+        number_text(number(run, "errors")),
+        number_text(number(run, "asked_rate")),
+        estimate_text(section(run, "output_tokens_per_s")),
+        estimate_text(section(ttft, "mean")),
+        estimate_text(section(ttft, "p95")),
+        estimate_text(section(section(latencies, "tpot"), "mean")),
+        estimate_text(section(e2e, "mean")),
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "|".join(["---"] * 3 + ["---:"] * (len(columns) - 3)) + "|"]
+    return lines + ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
+
+
+def _doubt(run: Plain, reason: Plain) -> str:
+    where = f"{text(run, 'runtime')} on {text(run, 'workload')}"
+    return (
+        f"- **{_plain(where)}**, {text(reason, 'level')} `{text(reason, 'code')}`: "
+        f"{_plain(text(reason, 'sentence') or '')} {_plain(text(reason, 'fix') or '')}"
+    )
+
+
+def _plain(words: str) -> str:
+    return words.translate(_ESCAPES)
