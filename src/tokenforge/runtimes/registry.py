@@ -1,0 +1,65 @@
+"""Which runtimes there are: every plug that an installed package names under the entry points `tokenforge.runtimes`.
+
+Our own four are found the same way as anybody's. A plug that fails to import is told with its cause when it is asked
+for, and left out (with the cause) of a listing: one broken plug-in does not take the others down.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.runtimes.base import RuntimePlug
+
+GROUP = "tokenforge.runtimes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenPlug:
+    """An entry point that cannot be used, and why."""
+
+    name: str
+    cause: str
+
+
+def find_plug(name: str, *, points: Iterable[EntryPoint] | None = None) -> RuntimePlug:
+    """The plug called `name`. Raises InvalidInput when there is none (naming the nearest) or it cannot be imported."""
+    found = _by_name(points)
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = (f"did you mean {near[0]}? " if near else "") + f"there are: {', '.join(sorted(found))}"
+        raise InvalidInput([Fault(field="runtime", value=name, message="is not a known runtime", hint=hint)])
+    plug = _load(found[name])
+    if isinstance(plug, BrokenPlug):
+        hint = "reinstall or remove the package that provides it"
+        raise InvalidInput([Fault(field="runtime", value=name, message=f"can't be used: {plug.cause}", hint=hint)])
+    return plug
+
+
+def list_plugs(*, points: Iterable[EntryPoint] | None = None) -> tuple[RuntimePlug, ...]:
+    """Every plug that can be imported, by name."""
+    return tuple(plug for plug in _all(points) if isinstance(plug, RuntimePlug))
+
+
+def list_broken(*, points: Iterable[EntryPoint] | None = None) -> tuple[BrokenPlug, ...]:
+    """Every entry point that cannot be used."""
+    return tuple(plug for plug in _all(points) if isinstance(plug, BrokenPlug))
+
+
+def _all(points: Iterable[EntryPoint] | None) -> list[RuntimePlug | BrokenPlug]:
+    return [_load(point) for _, point in sorted(_by_name(points).items())]
+
+
+def _by_name(points: Iterable[EntryPoint] | None) -> dict[str, EntryPoint]:
+    return {point.name: point for point in (entry_points(group=GROUP) if points is None else points)}
+
+
+def _load(point: EntryPoint) -> RuntimePlug | BrokenPlug:
+    try:
+        plug = point.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        return BrokenPlug(name=point.name, cause=f"{point.value} does not load: {error}")
+    if not isinstance(plug, RuntimePlug):
+        return BrokenPlug(name=point.name, cause=f"{point.value} is a {type(plug).__name__}, not a RuntimePlug")
+    return plug
