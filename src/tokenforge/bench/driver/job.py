@@ -23,7 +23,7 @@ class DriveJob:
     """One trial to offer.
 
     `url` is `http(s)://host:port[/base]`; requests go to `{base}/v1/completions` or `{base}/v1/chat/completions`.
-    `exact_output` sends `ignore_eos` and `min_tokens`, so outputs have the planned length; `continuous_usage` asks for
+    `exact_output` sends `ignore_eos`, so outputs have the planned length; `continuous_usage` asks for
     usage in every chunk, so the tokens of a chunk are known. `headers` may hold secrets: they are never logged, and
     reach the child in an unnamed file. `folder` is where the journals go. After the last request was sent, answers are
     waited for `drain_s`; what is open then is recorded as cancelled.

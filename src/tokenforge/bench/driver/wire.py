@@ -88,7 +88,7 @@ def _body(request: PlannedRequest, job: DriveJob) -> bytes:
         options["continuous_usage_stats"] = True
     fields["stream_options"] = options
     if job.exact_output:
-        fields |= {"ignore_eos": True, "min_tokens": request.gen_tokens}
+        fields |= {"ignore_eos": True}
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
 
 
