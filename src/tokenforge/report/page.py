@@ -1,16 +1,110 @@
-"""The report page. First cut: headline and table."""
+"""The report: one HTML file that needs nothing else, the same bytes for the same record.
 
-from collections.abc import Mapping
-from html import escape
+It reads the record, its summary and the requests, and no clock. Names come from users and servers, so everything is
+escaped; the page asks for nothing from the network and runs no script.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 
 import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from tokenforge.report.markdown import render_markdown
+from tokenforge.analysis.document import RunFacts, read_facts
+from tokenforge.analysis.trials import measure_trials
+from tokenforge.report import facts, view
+from tokenforge.report.charts import SLOTS
+from tokenforge.report.definitions import DEFINITIONS
+from tokenforge.report.figures import Figure, workload_figures
+from tokenforge.report.reading import Plain, items, section, sentences, text
+from tokenforge.report.series import RunSeries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """The figures of one model and workload."""
+
+    model: str
+    workload: str
+    figures: tuple[Figure, ...]
 
 
 def render_report(document: Mapping[str, object], requests: pa.Table) -> str:
-    """One self-contained page."""
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>TokenForge report</title>'
-        f"<pre>{escape(render_markdown(document))}</pre><p>{requests.num_rows} requests</p></html>\n"
+    """The page of a record that has its `summary`."""
+    environment = Environment(
+        loader=PackageLoader("tokenforge.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    return environment.get_template("report.html.j2").render(_page(document, requests)) + "\n"
+
+
+def _page(document: Plain, requests: pa.Table) -> Mapping[str, object]:
+    summary = section(document, "summary")
+    slots = _slots(document)
+    rows = view.run_rows(summary, slots)
+    return {
+        "style": Markup(files("tokenforge.report").joinpath("templates", "style.css").read_text()),
+        "title": _title(document),
+        "id": text(document, "id") or "",
+        "created_at": text(document, "created_at") or "",
+        "headline": sentences(summary, "headline"),
+        "verdict": text(summary, "verdict") or "INVALID",
+        "any_simulated": any(row.simulated for row in rows),
+        "models": sorted({row.model for row in rows}),
+        "rows": rows,
+        "pairs": view.pairs(summary),
+        "sections": _sections(document, requests, slots),
+        "failures": facts.failures(document),
+        "doubts": view.doubts(summary),
+        "workloads": facts.workload_groups(document),
+        "trials": facts.trial_rows(document),
+        "engines": facts.engine_groups(document),
+        "machine": facts.machine_groups(document),
+        "definitions": DEFINITIONS,
+        "command": text(document, "command") or "",
+        "checksums": _checksums(document),
+    }
+
+
+def _title(document: Plain) -> str:
+    runs = items(document, "runs")
+    runtimes = list(dict.fromkeys(text(run, "runtime") or "" for run in runs))
+    workloads = list(dict.fromkeys(text(run, "workload") or "" for run in runs))
+    return f"{' and '.join(runtimes)} on {', '.join(workloads)}"
+
+
+def _slots(document: Plain) -> dict[str, int]:
+    """A colour per runtime, in the order of the record."""
+    names = dict.fromkeys(text(run, "runtime") or "" for run in items(document, "runs"))
+    return {name: number % SLOTS for number, name in enumerate(names)}
+
+
+def _sections(document: Plain, requests: pa.Table, slots: Mapping[str, int]) -> Sequence[Section]:
+    groups: dict[tuple[str, str], list[RunFacts]] = {}
+    for run in read_facts(document).runs:
+        groups.setdefault((run.model, run.workload.name), []).append(run)
+    sections = []
+    for number, ((model, workload), runs) in enumerate(groups.items()):
+        series = [_series(run, requests, slots) for run in runs]
+        figures = workload_figures(series, key=f"w{number}")
+        sections.append(Section(model=model, workload=workload, figures=figures))
+    return [one for one in sections if one.figures]
+
+
+def _series(run: RunFacts, requests: pa.Table, slots: Mapping[str, int]) -> RunSeries:
+    return RunSeries(
+        runtime=f"{run.runtime} (simulated)" if run.simulated else run.runtime,
+        slot=slots.get(run.runtime, 0),
+        is_open=run.workload.is_open,
+        trials=measure_trials(run, requests),
+    )
+
+
+def _checksums(document: Plain) -> Sequence[facts.Fact]:
+    names = (("spec_hash", "resolved spec, SHA-256"), ("requests_sha256", "requests.parquet, SHA-256"))
+    return [facts.Fact(label=label, value=text(document, key) or "–") for key, label in names]

@@ -1,0 +1,208 @@
+"""What the page shows of the figures, as ready text: the template decides where, never what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from tokenforge.report.numbers import UNKNOWN, number_text
+from tokenforge.report.ratio_bar import ratio_axis, ratio_bar, reach_of
+from tokenforge.report.reading import Plain, items, number, section, text
+
+_VERDICT_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "equivalent": "equal within 5 %",
+    "inconclusive": "not decided",
+    "offered": "set by the load",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A value with its interval or the note that explains why there is none."""
+
+    label: str
+    value: str
+    interval: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A line of the results table. `slot` is the runtime's colour."""
+
+    model: str
+    workload: str
+    runtime: str
+    slot: int
+    simulated: bool
+    verdict: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRow:
+    """A metric of a pair. `verdict` is the word for programs, `words` the one for people."""
+
+    label: str
+    baseline_value: str
+    runtime_value: str
+    ratio: str
+    interval: str
+    verdict: str
+    words: str
+    bar: Markup | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A runtime against the baseline on one model and workload."""
+
+    model: str
+    workload: str
+    baseline: str
+    runtime: str
+    axis: Markup
+    rows: tuple[ComparisonRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A reason of the validity verdict, with the runs it holds for."""
+
+    code: str
+    level: str
+    sentence: str
+    fix: str
+    runs: tuple[str, ...]
+
+
+def run_rows(summary: Plain, slots: dict[str, int]) -> tuple[RunRow, ...]:
+    """One row per run, in the record's order."""
+    return tuple(
+        RunRow(
+            model=text(run, "model") or "",
+            workload=text(run, "workload") or "",
+            runtime=text(run, "runtime") or "",
+            slot=slots.get(text(run, "runtime") or "", 0),
+            simulated=run.get("simulated") is True,
+            verdict=text(run, "verdict") or "INVALID",
+            cells=_cells(run),
+        )
+        for run in items(summary, "runs")
+    )
+
+
+def pairs(summary: Plain) -> tuple[Pair, ...]:
+    """Comparisons, grouped by what is compared with what."""
+    groups: dict[tuple[str, ...], list[Plain]] = {}
+    for one in items(summary, "comparisons"):
+        key = tuple(text(one, name) or "" for name in ("model", "workload", "baseline", "runtime"))
+        groups.setdefault(key, []).append(one)
+    return tuple(_pair(key, group) for key, group in groups.items())
+
+
+def doubts(summary: Plain) -> tuple[Doubt, ...]:
+    """Reasons of all runs; one that several runs share word for word is said once."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for run in items(summary, "runs"):
+        for reason in items(run, "reasons"):
+            key = tuple(text(reason, name) or "" for name in ("level", "code", "sentence", "fix"))
+            found.setdefault((key[0], key[1], key[2], key[3]), []).append(
+                f"{text(run, 'runtime')} on {text(run, 'workload')}"
+            )
+    order = {"invalid": 0, "suspect": 1, "note": 2}
+    return tuple(
+        Doubt(level=level, code=code, sentence=sentence, fix=fix, runs=tuple(runs))
+        for (level, code, sentence, fix), runs in sorted(found.items(), key=lambda item: order.get(item[0][0], 3))
+    )
+
+
+def _cells(run: Plain) -> tuple[Cell, ...]:
+    latencies = section(run, "latencies")
+    is_open = text(run, "loop") == "open"
+    ttft = section(latencies, "ttft" if is_open else "ttft_service")
+    e2e = section(latencies, "e2e" if is_open else "e2e_service")
+    errors = number(run, "errors") or 0
+    cells = [
+        Cell(
+            label="Requests",
+            value=number_text(number(run, "ok")),
+            interval=f"{number_text(errors)} failed" if errors else "",
+        ),
+        _rate_cell(run, is_open=is_open),
+        _cell("Output tokens/s", section(run, "output_tokens_per_s")),
+        _cell("TTFT mean, ms", section(ttft, "mean")),
+        _cell("TTFT p50, ms", section(ttft, "p50")),
+        _cell("TTFT p95, ms", section(ttft, "p95")),
+        _cell("TTFT p99, ms", section(ttft, "p99")),
+        _cell("TPOT mean, ms", section(section(latencies, "tpot"), "mean")),
+        _cell("ITL p99, ms", section(section(latencies, "itl"), "p99")),
+        _cell("E2E mean, ms", section(e2e, "mean")),
+    ]
+    if number(run, "attainment_asked") is not None:
+        cells.append(_cell("Goodput, req/s", section(run, "goodput")))
+        cells.append(_share_cell("Within SLO", section(run, "attainment")))
+    if run.get("cost_per_million_output") is not None:
+        cells.append(_cell("Cost per 1M output tokens", section(run, "cost_per_million_output")))
+    return tuple(cells)
+
+
+def _rate_cell(run: Plain, *, is_open: bool) -> Cell:
+    """What was asked and, beneath, what was completed; a closed loop asks for no rate."""
+    completed = section(run, "completed_rate")
+    done = number_text(number(completed, "value"))
+    if not is_open:
+        return _cell("Requests/s", completed)
+    return Cell(label="Requests/s", value=number_text(number(run, "asked_rate")), interval=f"{done} completed")
+
+
+def _cell(label: str, estimate: Plain) -> Cell:
+    value, low, high = (number(estimate, key) for key in ("value", "low", "high"))
+    note = text(estimate, "note") or ""
+    if value is None:
+        return Cell(label=label, value=UNKNOWN, note="" if note == "no data" else note)
+    if low is None or high is None:
+        return Cell(label=label, value=number_text(value), note=note)
+    return Cell(label=label, value=number_text(value), interval=f"{number_text(low)} to {number_text(high)}")
+
+
+def _share_cell(label: str, estimate: Plain) -> Cell:
+    value, low, high = (number(estimate, key) for key in ("value", "low", "high"))
+    if value is None:
+        return Cell(label=label, value=UNKNOWN)
+    interval = f"{low:.1%} to {high:.1%}" if low is not None and high is not None else ""
+    return Cell(label=label, value=f"{value:.1%}", interval=interval, note=text(estimate, "note") or "")
+
+
+def _pair(key: Sequence[str], group: Sequence[Plain]) -> Pair:
+    ratios = [number(one, name) for one in group for name in ("ratio", "low", "high")]
+    reach = reach_of(ratios)
+    return Pair(
+        model=key[0],
+        workload=key[1],
+        baseline=key[2],
+        runtime=key[3],
+        axis=ratio_axis(reach=reach),
+        rows=tuple(_comparison_row(one, reach=reach) for one in group),
+    )
+
+
+def _comparison_row(one: Plain, *, reach: float) -> ComparisonRow:
+    ratio, low, high = (number(one, name) for name in ("ratio", "low", "high"))
+    verdict = text(one, "verdict") or "inconclusive"
+    verdict = verdict if verdict in _VERDICT_WORDS else "inconclusive"
+    label = text(one, "label") or ""
+    return ComparisonRow(
+        label=f"{label[:1].upper()}{label[1:]}, {text(one, 'unit')}",
+        baseline_value=number_text(number(one, "baseline_value")),
+        runtime_value=number_text(number(one, "runtime_value")),
+        ratio=UNKNOWN if ratio is None else f"{ratio:.2f}x",
+        interval="" if low is None or high is None else f"{low:.2f} to {high:.2f}",
+        verdict=verdict,
+        words=_VERDICT_WORDS[verdict],
+        bar=None if ratio is None else ratio_bar(ratio=ratio, low=low, high=high, reach=reach, verdict=verdict),
+        sentence=text(one, "sentence") or "",
+    )
