@@ -29,6 +29,7 @@ def refuse_unfit(request: GenerateRequest, info: RuntimeInfo, *, vocab_size: int
     if min(prompt) < 0 or max(prompt) >= vocab_size:
         bad = next(token for token in prompt if not 0 <= token < vocab_size)
         raise InvalidRequest(f"token id {bad} is none of the model's {vocab_size}", field="prompt")
+    _refuse_out_of_range(sampling)
     _refuse_lacking(sampling, info)
 
 
@@ -39,6 +40,15 @@ def refuse_unknown_args(given: Mapping[str, object], known: Collection[str], *, 
             near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"see the options of {engine}"
             raise EngineError(f"engine_args.{engine}.{name} is not an option of {engine}", hint=hint)
+
+
+def _refuse_out_of_range(sampling: Sampling) -> None:
+    if not 0.0 <= sampling.temperature <= 2.0:
+        raise InvalidRequest(f"temperature is {sampling.temperature}", field="temperature", hint="write 0 to 2")
+    if not 0.0 < sampling.top_p <= 1.0:
+        raise InvalidRequest(f"top_p is {sampling.top_p}", field="top_p", hint="write more than 0, at most 1")
+    if sampling.top_k < 0:
+        raise InvalidRequest(f"top_k is {sampling.top_k}", field="top_k", hint="write 0 (all) or more")
 
 
 def _refuse_lacking(sampling: Sampling, info: RuntimeInfo) -> None:
