@@ -64,7 +64,7 @@ def fetch_snapshot(
         )
     except failures as error:
         fault = _explain(name, error)
-        found = _from_cache(name, patterns, cache=cache) if fault.hint == _UNREACHABLE_HINT else None
+        found = None if fault.hint == _ACCESS_HINT else _from_cache(name, patterns, cache=cache)
         if found is None:
             raise fault from error
         return found

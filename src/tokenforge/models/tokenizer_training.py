@@ -24,6 +24,17 @@ PAD, BOS, EOS, START = "<|pad|>", "<|bos|>", "<|eos|>", "<|start|>"
 SPECIAL_TOKENS = {PAD: PAD_ID, BOS: BOS_ID, EOS: EOS_ID, START: START_ID}
 _MOST_TRAINED = 8192  # near what the text can teach; beyond it merges are of single words
 _SPACE = "Ġ"  # the byte-level alphabet's letter for a space
+# Contractions, words with one mark before them, single digits, marks, line ends, spaces. Qwen2's loader imposes this
+# very split whatever tokenizer.json says, so every shape uses it: ids are then the same in all engines.
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"
+    r"|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+"
+    r"|\s+(?!\S)"
+    r"|\s+"
+)
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<|start|>{{ message['role'] }}\n{{ message['content'] }}<|eos|>\n"
@@ -57,10 +68,15 @@ def save_tokenizer(folder: Path, *, vocab_size: int, window: int) -> None:
 def _train(vocab_size: int) -> "Tokenizer":
     from pydoc_data.topics import topics
 
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -79,6 +95,7 @@ def _tokenizer_config(window: int) -> dict[str, object]:
         "pad_token": PAD,
         "bos_token": BOS,
         "eos_token": EOS,
+        "unk_token": EOS,  # never met: bytes cover all text; unset, Qwen2's loader adds a token beyond the vocabulary
         "add_bos_token": False,
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
