@@ -48,7 +48,7 @@ class ResponseFramer:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; body bytes come back decoded. After `done` or `error` any byte is an error."""
-        if self.error is not None:
+        if self.error is not None or not data:
             return b""
         if self.done:
             return self._fail("bytes after the end of the response")
