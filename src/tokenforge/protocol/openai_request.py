@@ -225,23 +225,8 @@ def _stream_options(fields: Fields, *, is_stream: bool) -> frozenset[str]:
     return on
 
 
-_READ = frozenset(
-    [
-        "model",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "seed",
-        "stop",
-        "stream",
-        "stream_options",
-        "logprobs",
-        "ignore_eos",
-        "min_tokens",
-        "return_token_ids",
-    ]
-)
+_READ_SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "ignore_eos", "min_tokens"})
+_READ = _READ_SAMPLING | {"model", "stream", "stream_options", "logprobs", "return_token_ids"}
 _READ_CHAT = _READ | {"messages", "max_completion_tokens", "top_logprobs"}
 _READ_COMPLETIONS = _READ | {"prompt"}
 

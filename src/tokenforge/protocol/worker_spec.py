@@ -1,4 +1,4 @@
-"""WorkerSpec and RuntimeInfo as JSON: what a worker is told, and what it says of itself.
+"""WorkerSpec, Announcement and RuntimeInfo as JSON: what a worker is told, and what it says of itself.
 
 Strict both ways: a name that no field has, a missing field or a wrong type is a fault with its path, because a spec
 that is half understood starts the wrong engine.
@@ -18,6 +18,53 @@ from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.generation import RuntimeInfo
 
 T = TypeVar("T")
+
+
+class WorkerPhase(enum.StrEnum):
+    """Where a worker stands. `failed` is final; `draining` ends with the process."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+_STEPS: dict[WorkerPhase, frozenset[WorkerPhase]] = {
+    WorkerPhase.STARTING: frozenset({WorkerPhase.LOADING, WorkerPhase.DRAINING, WorkerPhase.FAILED}),
+    WorkerPhase.LOADING: frozenset({WorkerPhase.READY, WorkerPhase.DRAINING, WorkerPhase.FAILED}),
+    WorkerPhase.READY: frozenset({WorkerPhase.DRAINING, WorkerPhase.FAILED}),
+    WorkerPhase.DRAINING: frozenset({WorkerPhase.FAILED}),
+}
+
+
+def can_step(now: WorkerPhase, then: WorkerPhase) -> bool:
+    """Whether a worker may go from `now` to `then`."""
+    return then in _STEPS.get(now, frozenset())
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """One JSON line on the announce pipe: the port it listens on (0 before), and its phase.
+
+    A failure tells its cause as one sentence, and the `code` of the error for programs. `info` comes with `ready`.
+    """
+
+    port: int
+    phase: WorkerPhase
+    cause: str | None = None
+    code: str | None = None
+    info: RuntimeInfo | None = None
+
+
+def announcement_to_line(announcement: Announcement) -> bytes:
+    """The announcement as one line."""
+    return json.dumps(to_plain(announcement)).encode() + b"\n"
+
+
+def announcement_from_line(line: bytes) -> Announcement:
+    """Read what `announcement_to_line` wrote. Raises InvalidInput."""
+    return _from_json(Announcement, line, source="announcement")
 
 
 def worker_spec_to_json(spec: WorkerSpec) -> str:

@@ -1,0 +1,81 @@
+"""`python -m tokenforge.worker SPEC.json`: one engine behind HTTP, as a process that its parent can trust to end.
+
+Exit codes: 0 after a stop that was asked for, 1 when the engine failed (the cause is the last line of the log),
+2 when the spec cannot be used.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from tokenforge.domain.errors import TokenForgeError
+from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
+from tokenforge.runtimes.registry import find_plug
+from tokenforge.worker.process import Announcer, end_children, hold_lifeline, lead_session, raise_file_limit
+from tokenforge.worker.server import bind, serve
+
+_log = logging.getLogger("tokenforge.worker")
+
+
+def main() -> int:
+    """Run the worker; returns its exit code."""
+    arguments = _arguments()
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    lead_session()
+    raise_file_limit()
+    if arguments.lifeline_fd is not None:
+        hold_lifeline(arguments.lifeline_fd, _parent_died)
+    announcer = Announcer(arguments.announce_fd)
+    try:
+        spec = worker_spec_from_json(arguments.spec.read_bytes())
+        plug = find_plug(spec.runtime.runtime)
+        listener = bind(spec.host, spec.port)
+    except (TokenForgeError, OSError) as error:
+        cause = " ".join(str(error).split())
+        code = error.code if isinstance(error, TokenForgeError) else "internal"
+        announcer.say(Announcement(port=0, phase=WorkerPhase.FAILED, cause=cause, code=code))
+        _log.error("cannot start: %s", cause)
+        return 2
+    # never closed: closing would wait for an engine that loads in a thread; the process ends by os._exit
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    host = runner.run(serve(spec, plug, listener=listener, announcer=announcer))
+    end_children()
+    if host.error is not None:
+        _log.error("worker %s ends: %s", spec.name, host.cause)
+        return 1
+    _log.info("worker %s ends as asked", spec.name)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tokenforge.worker", description="Serve one engine over HTTP.")
+    parser.add_argument("spec", type=Path, help="a WorkerSpec as JSON")
+    parser.add_argument("--lifeline-fd", type=int, help="a pipe whose end of file means that the parent died")
+    parser.add_argument("--announce-fd", type=int, help="a pipe for one JSON line a phase")
+    return parser.parse_args()
+
+
+def _parent_died() -> None:
+    _log.warning("the parent died; ending")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit(code: int) -> None:
+    """Leave without waiting for an engine's threads; what they wrote is flushed."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _exit(main())

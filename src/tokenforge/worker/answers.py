@@ -1,0 +1,179 @@
+"""One generation for one client, from the body to the last byte; the engine is told at once when the client leaves.
+
+Nothing is sent before the first chunk came, so what goes wrong until then has its proper status. After that a failure
+is the stream's last event. No wait is endless: neither for the engine nor for a client that stopped reading.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from tokenforge.domain.errors import EngineError, NotFound, TokenForgeError
+from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo
+from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWriter, error_event
+from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
+from tokenforge.protocol.problem import problem_of
+from tokenforge.telemetry.metrics import WorkerMetrics
+from tokenforge.worker.admission import Admission
+from tokenforge.worker.host import Host
+from tokenforge.worker.http import Receive, Send, send_head, send_whole, until_gone
+from tokenforge.worker.prompts import encode_prompt, room_for
+
+_log = logging.getLogger(__name__)
+
+STALL_LIMIT_S = 600.0
+"""The longest wait for the next chunk, or for the client to take one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What every generation needs."""
+
+    host: Host
+    admission: Admission
+    metrics: WorkerMetrics
+    new_id: Callable[[], str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request on its way. `headers` go into whatever answer it gets."""
+
+    operation: Operation
+    body: bytes
+    receive: Receive
+    send: Send
+    headers: Mapping[str, str]
+    started_ns: int = field(default_factory=time.monotonic_ns)
+    is_begun: bool = False
+    last: Chunk | None = None
+
+
+async def answer(service: Service, exchange: Exchange) -> str:
+    """Answer one request; returns its outcome for the log and the metrics (`ok`, `cancelled`, or an error's code)."""
+    work = asyncio.create_task(_answer(service, exchange))
+    gone = asyncio.create_task(until_gone(exchange.receive))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work})
+        return "cancelled" if work.cancelled() else work.result()
+    finally:
+        gone.cancel()
+        work.cancel()
+
+
+async def _answer(service: Service, exchange: Exchange) -> str:
+    try:
+        await _generate(service, exchange)
+    except Exception as error:  # noqa: BLE001 - the edge of a request: whatever it is, the client gets an answer
+        await _tell_error(exchange, error)
+        return error.code if isinstance(error, TokenForgeError) else "internal"
+    return "ok"
+
+
+async def _generate(service: Service, exchange: Exchange) -> None:
+    info = service.host.require_ready()
+    request = parse_request(exchange.body, exchange.operation)
+    served = service.host.spec.runtime.served_name
+    if request.model != served:
+        raise NotFound(f"model {request.model!r} is not served here", hint=f"This worker serves {served!r}")
+    refuse_unable(request, info.capabilities, runtime=info.runtime)
+    with service.admission.place():
+        call = await _call(service, request, info)
+        head = _head(service, request, call.request_id)
+        async with aclosing(service.host.generate(call)) as chunks:
+            watched = _watched(service.metrics, exchange, chunks)
+            await (_stream if request.is_stream else _whole)(exchange, head, watched)
+
+
+async def _call(service: Service, request: OpenAIRequest, info: RuntimeInfo) -> GenerateRequest:
+    if service.host.tokenizer is None:
+        raise EngineError("the worker has no tokenizer")
+    ids = await encode_prompt(request, service.host.tokenizer)
+    room = room_for(request, prompt_tokens=len(ids), max_model_len=info.max_model_len)
+    return GenerateRequest(request_id=service.new_id(), prompt_ids=ids, sampling=request.sampling_within(room))
+
+
+def _head(service: Service, request: OpenAIRequest, request_id: str) -> AnswerHead:
+    tokenizer = service.host.tokenizer
+    prefix = "chatcmpl" if request.operation is Operation.CHAT else "cmpl"
+
+    def token_text(token_id: int) -> str:
+        return "" if tokenizer is None else tokenizer.decode([token_id], skip_special=False)
+
+    return AnswerHead(id=f"{prefix}-{request_id}", created_s=int(time.time()), request=request, token_text=token_text)
+
+
+async def _watched(
+    metrics: WorkerMetrics, exchange: Exchange, chunks: AsyncGenerator[Chunk, None]
+) -> AsyncGenerator[Chunk, None]:
+    """The same chunks, measured. An abort or an error of the engine is raised: it is no whole answer."""
+    before_ns, seen = 0, 0
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(STALL_LIMIT_S) as stall:
+        async for chunk in chunks:
+            stall.reschedule(loop.time() + STALL_LIMIT_S)
+            exchange.last = chunk
+            if chunk.token_ids or chunk.text:
+                tokens = max(1, chunk.usage.completion_tokens - seen)
+                if before_ns == 0:
+                    metrics.time_to_first_token.observe((time.monotonic_ns() - exchange.started_ns) / 1e9)
+                else:
+                    metrics.inter_token_latency.observe(max(0, chunk.made_ns - before_ns) / 1e9 / tokens)
+                before_ns = chunk.made_ns
+            if chunk.usage.completion_tokens > seen:
+                metrics.generation_tokens.inc(chunk.usage.completion_tokens - seen)
+                seen = chunk.usage.completion_tokens
+            if chunk.finish is not None:
+                metrics.finished.labels(finish_reason=chunk.finish.value).inc()
+                metrics.prompt_tokens.inc(chunk.usage.prompt_tokens)
+            if chunk.finish in (FinishReason.ABORT, FinishReason.ERROR):
+                raise EngineError(f"the generation ended early ({chunk.finish.value}) after {seen} tokens")
+            yield chunk
+
+
+async def _stream(exchange: Exchange, head: AnswerHead, chunks: AsyncGenerator[Chunk, None]) -> None:
+    writer = EventWriter(head)
+    send = exchange.send
+    async with aclosing(chunks) as stream:
+        async for chunk in stream:
+            event = writer.event(chunk)
+            if not exchange.is_begun:
+                await _begin(exchange)
+                event = writer.opening() + event
+            if chunk.finish is not None:
+                event += writer.closing(chunk.usage)
+            if event:
+                await send({"type": "http.response.body", "body": event, "more_body": chunk.finish is None})
+
+
+async def _begin(exchange: Exchange) -> None:
+    exchange.is_begun = True
+    headers = {**exchange.headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+    await send_head(exchange.send, status=200, content_type="text/event-stream; charset=utf-8", headers=headers)
+
+
+async def _whole(exchange: Exchange, head: AnswerHead, chunks: AsyncGenerator[Chunk, None]) -> None:
+    writer = BodyWriter(head=head)
+    async with aclosing(chunks) as stream:
+        async for chunk in stream:
+            writer.add(chunk)
+    exchange.is_begun = True
+    await send_whole(exchange.send, writer.body(), headers=exchange.headers)
+
+
+async def _tell_error(exchange: Exchange, error: Exception) -> None:
+    """The error as the whole answer, or as the last event of a stream that has begun."""
+    problem = problem_of(error)
+    if problem.code == "internal":
+        _log.error("request failed unforeseen", exc_info=error)
+    if exchange.is_begun:
+        await exchange.send({"type": "http.response.body", "body": error_event(problem.openai_body())})
+        return
+    headers = {**exchange.headers, **problem.headers}
+    await send_whole(exchange.send, problem.openai_body(), status=problem.status, headers=headers)
