@@ -1,0 +1,74 @@
+"""When requests arrive: pure functions of a workload and a seed, in nanoseconds after a trial's start.
+
+Every schedule is drawn before the run, so a slow server cannot slow it. Closed loops and traces have none here.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenforge.bench.chance import stream
+from tokenforge.domain.workload import Arrival, Workload
+
+_MARGIN = 1.2
+_NS = 1e9
+
+
+def arrival_times_ns(workload: Workload, *, seed: int) -> tuple[int, ...]:
+    """Arrival times, ascending, bounded by the workload's `duration_s` and `requests`.
+
+    poisson: exponential gaps of mean 1/qps. gamma: gaps with squared CV 1/burstiness. constant: equal gaps, the first
+    request at once. ramp: a Poisson process whose rate goes linearly from `qps` to `ramp_to_qps` over `duration_s`.
+    """
+    if workload.qps is None or workload.arrival in {Arrival.CONCURRENCY, Arrival.TRACE}:
+        raise ValueError(f"{workload.arrival} arrivals have no schedule of their own")
+    if workload.arrival is Arrival.CONSTANT:
+        times = _constant(workload)
+    elif workload.arrival is Arrival.RAMP:
+        times = _ramp(workload, seed=seed)
+    else:
+        times = _renewal(workload, seed=seed)
+    whole = np.round(times * _NS).astype(np.int64)
+    return tuple(int(time) for time in whole[: workload.requests])
+
+
+def _constant(workload: Workload) -> npt.NDArray[np.float64]:
+    assert workload.qps is not None
+    if workload.duration_s is None:
+        return np.arange(workload.requests or 0) / workload.qps
+    return np.arange(int(np.ceil(workload.duration_s * workload.qps - 1e-9))) / workload.qps
+
+
+def _renewal(workload: Workload, *, seed: int) -> npt.NDArray[np.float64]:
+    """Sums of independent gaps until the bound: exponential (shape 1) or gamma of shape `burstiness`."""
+    assert workload.qps is not None
+    shape = workload.burstiness if workload.arrival is Arrival.GAMMA else 1.0
+    chance = stream(seed, "arrivals")
+    times = np.zeros(0)
+    while not _is_enough(times, workload):
+        count = max(64, int(_MARGIN * (workload.requests or workload.qps * (workload.duration_s or 0))))
+        gaps = chance.gamma(shape, 1 / (shape * workload.qps), size=count)
+        times = np.concatenate([times, (times[-1] if times.size else 0.0) + np.cumsum(gaps)])
+    return times if workload.duration_s is None else times[times < workload.duration_s]
+
+
+def _is_enough(times: npt.NDArray[np.float64], workload: Workload) -> bool:
+    if not times.size:
+        return False
+    if workload.requests is not None and times.size >= workload.requests:
+        return True
+    return workload.duration_s is not None and times[-1] >= workload.duration_s
+
+
+def _ramp(workload: Workload, *, seed: int) -> npt.NDArray[np.float64]:
+    """A unit-rate Poisson process, mapped through the inverse of the ramp's cumulative rate."""
+    assert workload.qps is not None
+    assert workload.ramp_to_qps is not None
+    assert workload.duration_s is not None
+    low, slope = float(workload.qps), (workload.ramp_to_qps - workload.qps) / workload.duration_s
+    total = (workload.qps + workload.ramp_to_qps) / 2 * workload.duration_s
+    chance = stream(seed, "arrivals")
+    unit = np.cumsum(chance.exponential(1.0, size=int(total + 10 * np.sqrt(total) + 64)))
+    unit = unit[unit < total]
+    if abs(slope) < 1e-12:
+        return unit / low
+    return (np.sqrt(low * low + 2 * slope * unit) - low) / slope
