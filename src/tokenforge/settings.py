@@ -26,6 +26,9 @@ class Settings:
     child_env: Mapping[str, str]
     """The environment a child process starts from: ours, as it is."""
 
+    openai_api_key: str | None
+    """`OPENAI_API_KEY` (OpenAI's own): sent to a server named by URL; never logged, never recorded."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -39,5 +42,6 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         find_links=tuple(env.get("PIP_FIND_LINKS", "").split()),
         extra_indexes=tuple(env.get("PIP_EXTRA_INDEX_URL", "").split()),
         child_env=env,
+        openai_api_key=env.get("OPENAI_API_KEY") or None,
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
     )

@@ -1,0 +1,245 @@
+"""Run a benchmark: offer every trial in its order, keep what was recorded whatever happens, end what was started.
+
+A worker that dies, a full disk or a Ctrl-C ends the benchmark at once; the records until then are kept and the run says
+why. Refuses to go on with the other runtimes after one has died: their trials would have had the machine to themselves.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
+from tokenforge.bench.driver.offer import journal_paths, offer
+from tokenforge.bench.driver.reading import driver_reading
+from tokenforge.bench.journal import read_journal
+from tokenforge.bench.observe import Observer, TrialStart
+from tokenforge.bench.order import Step, trial_order
+from tokenforge.bench.plan import plan_trial
+from tokenforge.bench.targets import Target
+from tokenforge.domain.benchmark import Benchmark
+from tokenforge.domain.benchmark_record import TrialRecord
+from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
+from tokenforge.domain.plan import PlannedRequest, TrialPlan
+from tokenforge.domain.record import Outcome, RequestRecord
+from tokenforge.domain.run import RunStatus
+from tokenforge.domain.workload import Workload
+
+_WARMUP_REQUESTS = 8
+_WARMUP_CLIENTS = 4
+_WARMUP_TOKENS = 32
+_WARMUP_TRIAL = 1_000_000
+_SETTLE_S = 0.2
+
+
+@dataclass(slots=True, kw_only=True)
+class RunLog:
+    """What one run (a workload on a target) has gathered so far."""
+
+    target: Target
+    workload: Workload
+    status: RunStatus = RunStatus.QUEUED
+    cause: str | None = None
+    last_words: tuple[str, ...] = ()
+    trials: list[TrialRecord] = field(default_factory=list)
+    records: list[RequestRecord] = field(default_factory=list)
+
+    def keep(self, plan: TrialPlan, result: DriveResult, *, position: int, began: datetime) -> None:
+        """Add what one trial recorded, whole or broken."""
+        last = max((record.end_ns or 0 for record in result.records), default=0)
+        self.records.extend(result.records)
+        self.trials.append(
+            TrialRecord(
+                trial=plan.trial,
+                position=position,
+                seed=plan.seed,
+                plan_digest=plan.digest,
+                planned_requests=len(plan.requests),
+                started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                duration_s=last / 1e9,
+                notes=plan.notes,
+                driver=result.reading,
+            )
+        )
+
+    def fail(self, error: BaseException) -> None:
+        """Close the run with the error's kind and words."""
+        interrupted = isinstance(error, RunInterrupted | asyncio.CancelledError)
+        self.status = RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED
+        self.cause = str(error) or "interrupted before its plan was done"
+        self.last_words = error.last_words if isinstance(error, WorkerFailed) else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan."""
+
+    endpoint: Endpoint
+    folder: Path
+    processes: int = 1
+
+
+def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
+    """One log per workload and target, targets within workloads."""
+    return [RunLog(target=target, workload=workload) for workload in benchmark.workloads for target in targets]
+
+
+async def run_trials(
+    logs: Sequence[RunLog], benchmark: Benchmark, *, offering: Offering, observer: Observer
+) -> BaseException | None:
+    """Offer all trials of one model's targets, filling `logs`. Returns what ended it early, None when all was done."""
+    width = len(logs) // len(benchmark.workloads)
+    steps = trial_order(
+        runtimes=width,
+        workloads=len(benchmark.workloads),
+        trials=benchmark.trials,
+        order=benchmark.order,
+        seed=benchmark.seed,
+    )
+    stage = _Stage(benchmark=benchmark, offering=offering, observer=observer, total=len(steps))
+    ended: BaseException | None = None
+    for position, step in enumerate(steps):
+        log = logs[step.workload * width + step.runtime]
+        try:
+            await stage.run(log, step, position=position)
+        except (TokenForgeError, OSError, asyncio.CancelledError) as error:
+            log.fail(error)
+            ended = error
+            break
+    _close(logs, ended, trials=benchmark.trials)
+    return ended
+
+
+def _close(logs: Sequence[RunLog], ended: BaseException | None, *, trials: int) -> None:
+    for log in logs:
+        if log.status in {RunStatus.FAILED, RunStatus.INTERRUPTED}:
+            continue
+        if len(log.trials) == trials:
+            log.status = RunStatus.SUCCEEDED
+        else:
+            log.status = RunStatus.INTERRUPTED
+            log.cause = f"not finished: the benchmark ended early ({type(ended).__name__})"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stage:
+    benchmark: Benchmark
+    offering: Offering
+    observer: Observer
+    total: int
+    warmed: set[tuple[str, str]] = field(default_factory=set)
+
+    async def run(self, log: RunLog, step: Step, *, position: int) -> None:
+        """One trial: plan, warm up once, offer, record."""
+        plan = await asyncio.to_thread(self._plan, log, step.trial)
+        await self._warm_up(log)
+        log.status = RunStatus.RUNNING
+        start = self._start(log, plan, step, position=position)
+        self.observer.trial_started(start)
+        began = datetime.now(UTC)
+        folder = self.offering.folder / f"trial-{position:03d}"
+        try:
+            result = await self._offer(log, plan, folder=folder)
+        except BaseException as error:
+            result = _kept(plan, folder, cause=str(error) or "interrupted")
+            log.keep(plan, result, position=position, began=began)
+            raise
+        log.keep(plan, result, position=position, began=began)
+        errors = sum(record.outcome is not Outcome.OK for record in result.records)
+        self.observer.trial_finished(start, requests=len(result.records), errors=errors)
+        await asyncio.sleep(_SETTLE_S)
+
+    def _plan(self, log: RunLog, trial: int) -> TrialPlan:
+        target = log.target
+        return plan_trial(
+            log.workload,
+            trial=trial,
+            seed=self.benchmark.seed,
+            tokenizer=target.tokenizer,
+            window=target.window,
+            form=target.form,
+        )
+
+    def _start(self, log: RunLog, plan: TrialPlan, step: Step, *, position: int) -> TrialStart:
+        last = plan.requests[-1].at_ns if plan.requests else None
+        return TrialStart(
+            runtime=log.target.runtime,
+            workload=log.workload.name,
+            trial=step.trial,
+            trials=self.benchmark.trials,
+            position=position,
+            positions=self.total,
+            requests=len(plan.requests),
+            expected_s=plan.duration_s if last is None else last / 1e9,
+        )
+
+    async def _warm_up(self, log: RunLog) -> None:
+        """A few requests of this workload's shape, not recorded: first-use costs are not part of a trial."""
+        key = (log.target.url, log.workload.name)
+        if key in self.warmed:
+            return
+        self.warmed.add(key)
+        self.observer.phase(log.target.runtime, f"warming up for {log.workload.name}")
+        plan = await asyncio.to_thread(self._plan, log, _WARMUP_TRIAL)
+        await self._offer(log, _warm_up_plan(plan), folder=self.offering.folder / f"warm-up-{len(self.warmed):03d}")
+
+    async def _offer(self, log: RunLog, plan: TrialPlan, *, folder: Path) -> DriveResult:
+        """Offer the plan while watching the worker; its death ends the offer and is raised with its last words."""
+        job = self._job(log, plan, folder=folder)
+        load = asyncio.create_task(offer(job, on_progress=self.observer.progress))
+        worker = log.target.worker
+        watch = None if worker is None else asyncio.create_task(worker.exited())
+        waiting = {load} if watch is None else {load, watch}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if watch is not None and watch.done():
+                raise watch.result()
+            return await load
+        finally:
+            await _end(load, watch)
+
+    def _job(self, log: RunLog, plan: TrialPlan, *, folder: Path) -> DriveJob:
+        target = log.target
+        return DriveJob(
+            url=target.url,
+            model=target.served_name,
+            plan=plan,
+            endpoint=self.offering.endpoint,
+            temperature=log.workload.temperature,
+            exact_output=target.exact_output,
+            continuous_usage=target.continuous_usage,
+            request_timeout_s=log.workload.request_timeout_s,
+            drain_s=log.workload.drain_s,
+            headers=target.headers,
+            folder=folder,
+            processes=self.offering.processes,
+        )
+
+
+async def _end(*tasks: "asyncio.Task[object] | asyncio.Task[DriveResult] | None") -> None:
+    for task in tasks:
+        if task is not None and not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _warm_up_plan(plan: TrialPlan) -> TrialPlan:
+    requests: list[PlannedRequest] = [
+        replace(request, at_ns=None, gen_tokens=min(request.gen_tokens, _WARMUP_TOKENS))
+        for request in plan.requests[:_WARMUP_REQUESTS]
+    ]
+    return replace(plan, requests=tuple(requests), concurrency=_WARMUP_CLIENTS, duration_s=None)
+
+
+def _kept(plan: TrialPlan, folder: Path, *, cause: str) -> DriveResult:
+    """What the journals of a trial that ended early still say."""
+    records: list[RequestRecord] = []
+    for path in journal_paths(folder, plan.trial):
+        with suppress(TokenForgeError, OSError):
+            records.extend(read_journal(path))
+    records.sort(key=lambda record: record.index)
+    reading = driver_reading(plan=plan, records=records, beats=(), processes=1)
+    return DriveResult(records=tuple(records), reading=replace(reading, stopped_early=cause), started_at_unix_ns=0)

@@ -1,0 +1,128 @@
+"""From what was gathered to files: requests.parquet, record.json, report.html, report.md, and a row in the database.
+
+The record is written for failed and interrupted runs too: they say so, first of all. `report_again` rebuilds the pages
+from the first two files alone.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from tokenforge.analysis.summary import summarise
+from tokenforge.bench.execute import RunLog
+from tokenforge.domain.benchmark import Benchmark
+from tokenforge.domain.benchmark_record import RECORD_SCHEMA, BenchmarkRecord, RunRecord
+from tokenforge.domain.canonical import sha256_hex, to_plain
+from tokenforge.domain.errors import NotFound, StoreFailed
+from tokenforge.domain.run import RunId, RunStatus
+from tokenforge.report.markdown import render_markdown
+from tokenforge.report.page import render_report
+from tokenforge.store.artifacts import MARKDOWN_FILE, RECORD_FILE, REPORT_FILE, REQUESTS_FILE, write_text
+from tokenforge.store.requests_table import RunRecords, read_requests, requests_table, write_requests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What surrounded the runs: identity, time, command (secrets already left out), tool and machine."""
+
+    id: str
+    created_at: str
+    command: str
+    tool: Mapping[str, str]
+    environment: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished benchmark: its folder, and `document`, the content of `record.json` with the summary in it."""
+
+    folder: Path
+    document: Mapping[str, object]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every run did all its trials."""
+        runs = self.document["runs"]
+        assert isinstance(runs, list)
+        return bool(runs) and all(run["status"] == RunStatus.SUCCEEDED for run in runs)
+
+
+def write_outcome(
+    folder: Path, benchmark: Benchmark, logs: Sequence[RunLog], *, circumstances: Circumstances
+) -> Outcome:
+    """Write all files of a benchmark. Raises StoreFailed; a file is whole or not there."""
+    rows = [_rows(log, identity=_run_id(circumstances.id, log, number)) for number, log in enumerate(logs)]
+    table = requests_table(rows)
+    checksum = write_requests(folder / REQUESTS_FILE, table)
+    spec = to_plain(benchmark)
+    assert isinstance(spec, dict)
+    record = BenchmarkRecord(
+        id=circumstances.id,
+        created_at=circumstances.created_at,
+        tool=circumstances.tool,
+        command=circumstances.command,
+        benchmark=spec,
+        spec_hash=sha256_hex(benchmark),
+        environment=circumstances.environment,
+        runs=tuple(_run_record(log, row.run_id) for log, row in zip(logs, rows, strict=True)),
+        requests_sha256=checksum,
+    )
+    document = to_plain(record)
+    assert isinstance(document, dict)
+    return _write_pages(folder, document, table)
+
+
+def report_again(folder: Path) -> Outcome:
+    """Rebuild summary and pages of an earlier run from its record and requests. Raises NotFound or StoreFailed."""
+    path = folder / RECORD_FILE
+    if not path.exists():
+        raise NotFound(f"{folder} holds no {RECORD_FILE}", hint="Name a folder that `tokenforge bench` wrote")
+    try:
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise StoreFailed(f"{path} is not JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("schema") != RECORD_SCHEMA:
+        raise StoreFailed(f"{path} is not a record of schema '{RECORD_SCHEMA}'")
+    return _write_pages(folder, document, read_requests(folder / REQUESTS_FILE))
+
+
+def _write_pages(folder: Path, document: dict[str, object], table: pa.Table) -> Outcome:
+    document["summary"] = to_plain(summarise({**document, "summary": {}}, table))
+    write_text(folder / RECORD_FILE, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(folder / REPORT_FILE, render_report(document, table))
+    write_text(folder / MARKDOWN_FILE, render_markdown(document))
+    return Outcome(folder=folder, document=document)
+
+
+def _rows(log: RunLog, *, identity: str) -> RunRecords:
+    return RunRecords(
+        run_id=identity,
+        model=log.target.model,
+        runtime=log.target.runtime,
+        workload=log.workload.name,
+        records=log.records,
+    )
+
+
+def _run_id(benchmark: str, log: RunLog, number: int) -> str:
+    return f"{benchmark}-{number:02d}-{log.workload.name}"
+
+
+def _run_record(log: RunLog, identity: str) -> RunRecord:
+    engine = log.target.engine
+    return RunRecord(
+        id=RunId(identity),
+        model=log.target.model,
+        runtime=log.target.runtime,
+        workload=log.workload.name,
+        target_url=log.target.url,
+        status=log.status,
+        cause=log.cause,
+        last_words=log.last_words,
+        engine=None if engine is None else {**engine, "packages": dict(log.target.packages)},
+        start_s=log.target.start_s,
+        trials=tuple(log.trials),
+    )

@@ -1,0 +1,119 @@
+"""One benchmark from its spec to its files: prepare targets, run trials, stop what was started, write the outcome.
+
+However it ends (done, failed, interrupted), workers are stopped and what was recorded is written. A benchmark that
+fails before its first trial leaves no files, only the error.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from tokenforge.bench.driver.job import Endpoint
+from tokenforge.bench.environment import read_environment, read_pressure, read_tool
+from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
+from tokenforge.bench.outcome import Circumstances, Outcome, write_outcome
+from tokenforge.bench.targets import Kit, Target, find_model, start_target
+from tokenforge.domain.benchmark import Benchmark, Order
+from tokenforge.models.resolve import ResolvedModel
+from tokenforge.store.artifacts import open_run_folder
+
+_JOURNALS = "journals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to run and where to write it. `command` goes into the record, so it must hold no secret."""
+
+    benchmark: Benchmark
+    folder: Path
+    command: str
+    endpoint: Endpoint = Endpoint.COMPLETIONS
+    processes: int = 1
+
+
+async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
+    """Run every model of the benchmark on every runtime. Returns the outcome and what ended it early, if anything.
+
+    Raises TokenForgeError when nothing could be measured (a model, an environment or a worker failed to come up).
+    """
+    open_run_folder(request.folder)
+    logs: list[RunLog] = []
+    models: list[ResolvedModel] = []
+    before = read_pressure()
+    ended: BaseException | None = None
+    for ref in request.benchmark.models:
+        models.append(await asyncio.to_thread(find_model, ref, kit))
+        ended = await _run_model(models[-1], request, logs=logs, kit=kit)
+        if ended is not None:
+            break
+    facts = {"models": [_model_facts(model) for model in models]}
+    return await _finish(request, logs, before=before, facts=facts), ended
+
+
+async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
+    """Run the benchmark's workloads on one server that already runs."""
+    open_run_folder(request.folder)
+    before = read_pressure()
+    logs = open_logs([target], request.benchmark)
+    ended = await run_trials(logs, request.benchmark, offering=_offering(request), observer=kit.observer)
+    return await _finish(request, logs, before=before, facts={}), ended
+
+
+async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLog], kit: Kit) -> BaseException | None:
+    """All runtimes side by side, or one after another where the benchmark says so."""
+    benchmark = request.benchmark
+    if benchmark.order is Order.INTERLEAVED:
+        groups = [benchmark.runtimes]
+    else:
+        groups = [(runtime,) for runtime in benchmark.runtimes]
+    for group in groups:
+        targets: list[Target] = []
+        try:
+            for runtime in group:
+                targets.append(await start_target(model, runtime, benchmark, kit=kit))
+            mine = open_logs(targets, benchmark)
+            logs.extend(mine)
+            folder = _offering(request, part=f"{len(logs):03d}")
+            ended = await run_trials(mine, benchmark, offering=folder, observer=kit.observer)
+        finally:
+            await asyncio.shield(_stop_workers(kit))
+        if ended is not None:
+            return ended
+    return None
+
+
+async def _stop_workers(kit: Kit) -> None:
+    kit.observer.phase("benchmark", "stopping workers")
+    await kit.cluster.close()
+
+
+def _offering(request: Request, *, part: str = "000") -> Offering:
+    folder = request.folder / _JOURNALS / part
+    return Offering(endpoint=request.endpoint, folder=folder, processes=request.processes)
+
+
+async def _finish(
+    request: Request, logs: Sequence[RunLog], *, before: Mapping[str, object], facts: Mapping[str, object]
+) -> Outcome:
+    now = datetime.now(UTC)
+    environment = {**read_environment(), **facts, "pressure": {"before": before, "after": read_pressure()}}
+    circumstances = Circumstances(
+        id=f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
+        created_at=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        command=request.command,
+        tool=read_tool(),
+        environment=environment,
+    )
+    outcome = await asyncio.to_thread(
+        write_outcome, request.folder, request.benchmark, logs, circumstances=circumstances
+    )
+    shutil.rmtree(request.folder / _JOURNALS, ignore_errors=True)
+    return outcome
+
+
+def _model_facts(model: ResolvedModel) -> Mapping[str, object]:
+    return {"model": str(model.ref), "window": model.window, "hashes": dict(model.hashes)}

@@ -1,0 +1,145 @@
+"""The command line's words. Each command imports what it needs when it runs, so `--help` answers at once.
+
+Exit codes: 0 done; 1 failed (a run, a worker, an environment); 2 the input cannot be used.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokenforge.domain.errors import InvalidInput, NotFound, TokenForgeError
+
+_HELP = "Deploy, serve and benchmark large language models across runtime engines, with numbers that hold."
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+runtimes_app = typer.Typer(help="List runtimes, install or check their environments.", invoke_without_command=True)
+models_app = typer.Typer(help="Make synthetic models, describe any model.", no_args_is_help=True)
+app.add_typer(runtimes_app, name="runtimes")
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results. Default: runs/<time>-<name>.")]
+
+
+@app.command()
+def bench(  # the options of two forms of one command
+    file: Annotated[Path | None, typer.Argument(help="A benchmark.yaml: models, runtimes, workloads.")] = None,
+    url: Annotated[str | None, typer.Option(help="Instead of a file: any OpenAI-compatible server.")] = None,
+    model: Annotated[str | None, typer.Option(help="With --url: the model. With a file: replaces its model.")] = None,
+    rate: Annotated[float | None, typer.Option(help="With --url: mean arrivals per second (Poisson).")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="With --url: clients of a closed loop, not a rate.")] = None,
+    duration: Annotated[float | None, typer.Option(help="With --url: seconds of arrivals.")] = None,
+    requests: Annotated[int | None, typer.Option(help="With --url: number of requests.")] = None,
+    prompt_len: Annotated[int, typer.Option(help="With --url: prompt tokens.")] = 256,
+    gen_tokens: Annotated[int, typer.Option(help="With --url: output tokens.")] = 128,
+    tokenizer: Annotated[Path | None, typer.Option(help="With --url: the model's folder, for exact prompts.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Use /v1/chat/completions instead of /v1/completions.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="With a file: the path of its traces.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of each workload.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of arrivals, prompts and lengths.")] = None,
+    processes: Annotated[int, typer.Option(help="Load generator processes that share the plan.", min=1)] = 1,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and stop.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Benchmark: start each runtime, offer each workload, write the report. The main job."""
+    from tokenforge.cli import bench as command
+
+    asked = command.Asked(
+        file=file, url=url, model=model, rate=rate, concurrency=concurrency, duration_s=duration, requests=requests,
+        prompt_len=prompt_len, gen_tokens=gen_tokens, tokenizer=tokenizer, chat=chat, trace=trace, trials=trials,
+        seed=seed, processes=processes, plan_only=plan, out=out, as_json=as_json,
+    )  # fmt: skip
+    raise typer.Exit(command.run(asked))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A folder that bench wrote.")], as_json: Json = False) -> None:
+    """Rebuild the report of an earlier run from its record and requests."""
+    from tokenforge.cli import results as command
+
+    raise typer.Exit(command.report(folder, as_json=as_json))
+
+
+@app.command()
+def runs(
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 20, as_json: Json = False
+) -> None:
+    """List past benchmarks and where their files are."""
+    from tokenforge.cli import results as command
+
+    raise typer.Exit(command.runs(limit=limit, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: Python, CPU, GPU, disk, runtimes, timer precision; say what to do."""
+    from tokenforge.cli import doctor as command
+
+    raise typer.Exit(command.run(as_json=as_json))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from tokenforge import __version__
+
+    typer.echo(__version__)
+
+
+@runtimes_app.callback()
+def list_runtimes(context: typer.Context, as_json: Json = False) -> None:
+    """List the runtimes and which of their environments are installed."""
+    if context.invoked_subcommand is None:
+        from tokenforge.cli import runtimes as command
+
+        raise typer.Exit(command.show(as_json=as_json))
+
+
+@runtimes_app.command("install")
+def install_runtime(
+    runtime: Annotated[str, typer.Argument(help="NAME or NAME@VERSION, for example vllm@0.32.0.")],
+    as_json: Json = False,
+) -> None:
+    """Make a runtime's isolated environment (bench does it by itself when one is missing)."""
+    from tokenforge.cli import runtimes as command
+
+    raise typer.Exit(command.install(runtime, as_json=as_json))
+
+
+@models_app.command("make")
+def make_model(
+    name: Annotated[str, typer.Argument(help="synthetic:NAME; `describe` without a model lists them.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write it (a new folder).")],
+    seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a synthetic model: an architecture with random weights and a real tokenizer, in the hub's layout."""
+    from tokenforge.cli import models as command
+
+    raise typer.Exit(command.make(name, folder, seed=seed, as_json=as_json))
+
+
+@models_app.command("describe")
+def describe_model(
+    model: Annotated[str, typer.Argument(help="synthetic:NAME, a folder, or a hub id.")], as_json: Json = False
+) -> None:
+    """Describe a model: parameters, weights, KV cache per token, window."""
+    from tokenforge.cli import models as command
+
+    raise typer.Exit(command.describe(model, as_json=as_json))
+
+
+def run() -> None:
+    """The console script: errors become one message on stderr and an exit code."""
+    try:
+        app()
+    except TokenForgeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2 if isinstance(error, InvalidInput | NotFound) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,80 @@
+"""The end of a benchmark on the terminal: the answer first, then a row per run, then what to know before believing it."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+_COLUMNS = ("workload", "runtime", "ok", "failed", "tok/s", "TTFT p50 ms", "TTFT p95 ms", "TPOT p50 ms", "verdict")
+_STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
+
+Document = Mapping[str, object]
+
+
+def print_summary(document: Document, *, console: Console | None = None) -> None:
+    """Print `document["summary"]` of a record."""
+    console = console or Console(highlight=False)
+    summary = _mapping(document["summary"])
+    runs = [_mapping(run) for run in _sequence(summary["runs"])]
+    console.print()
+    for sentence in _sequence(summary["headline"]):
+        console.print(str(sentence), style="bold", soft_wrap=True)
+    console.print()
+    console.print(_table(runs))
+    for line in _doubts(runs):
+        console.print(line, soft_wrap=True)
+
+
+def _table(runs: Sequence[Document]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(_COLUMNS):
+        table.add_column(column, justify="left" if number < 2 else "right")
+    for run in runs:
+        verdict = str(run["verdict"])
+        table.add_row(
+            str(run["workload"]),
+            str(run["runtime"]) + (" (simulated)" if run["simulated"] else ""),
+            str(run["ok"]),
+            str(run["errors"]),
+            _number(_mapping(run["output_tokens_per_s"]), digits=0),
+            _latency(run, "ttft", "p50"),
+            _latency(run, "ttft", "p95"),
+            _latency(run, "tpot", "p50"),
+            f"[{_STYLES.get(verdict, '')}]{verdict}[/]",
+        )
+    return table
+
+
+def _doubts(runs: Sequence[Document]) -> list[str]:
+    """Each reason once, with the runs it holds for."""
+    where: dict[str, list[str]] = {}
+    for run in runs:
+        for reason in map(_mapping, _sequence(run["reasons"])):
+            if reason["level"] != "note":
+                text = f"{reason['sentence']} {reason['fix']}"
+                where.setdefault(text, []).append(f"{run['workload']} on {run['runtime']}")
+    return [f"- {', '.join(places)}: {text}" for text, places in where.items()]
+
+
+def _latency(run: Document, metric: str, quantile: str) -> str:
+    metrics = _mapping(run["latencies"])
+    return _number(_mapping(_mapping(metrics[metric])[quantile]), digits=1) if metric in metrics else "-"
+
+
+def _number(estimate: Document, *, digits: int) -> str:
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if not isinstance(value, int | float):
+        return "-"
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        return f"{value:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
+    return f"{value:,.{digits}f}"
+
+
+def _mapping(value: object) -> Document:
+    assert isinstance(value, Mapping)
+    return value
+
+
+def _sequence(value: object) -> Sequence[object]:
+    assert isinstance(value, list | tuple)
+    return value
