@@ -13,8 +13,9 @@ import numpy.typing as npt
 from tokenforge.bench.chance import stream
 
 _MEND_ROUNDS = 64
-_WORDS = tuple(
-    ["river", "stone", "cloud", "paper", "light", "green", "train", "window", "market", "silver", "garden", "bridge", "winter", "summer", "letter", "number", "simple", "quiet", "gentle", "narrow", "bright", "early", "famous", "single", "second", "future", "common", "public", "signal", "method", "record"]
+_WORDS = (
+    "river stone cloud paper light green train window market silver garden bridge winter summer letter number "
+    "simple quiet gentle narrow bright early famous single second future common public signal method record"
 )
 
 
@@ -93,5 +94,5 @@ class PromptMaker:
 
 def word_prompts(lengths: Sequence[int], *, name: Sequence[object]) -> list[str]:
     """Texts of about `length` tokens (one word each), all different, for a server whose tokenizer is unknown."""
-    chance = stream(*name, "words")
-    return [" ".join(_WORDS[pick] for pick in chance.integers(0, len(_WORDS), size=length)) for length in lengths]
+    chance, words = stream(*name, "words"), _WORDS.split()
+    return [" ".join(words[pick] for pick in chance.integers(0, len(words), size=length)) for length in lengths]

@@ -1,4 +1,4 @@
-"""The end of a benchmark on the terminal: the answer first, then a row per run, then what to know before believing it."""
+"""The end of a benchmark on the terminal: the answer first, a row per run, then what to know before believing it."""
 
 from collections.abc import Mapping, Sequence
 
