@@ -56,7 +56,7 @@ def compare_paired(
     logs = np.array([math.log(candidate[t] / baseline[t]) for t in shared])
     mean, count = float(logs.mean()), len(logs)
     if count < MIN_TRIALS:
-        note = f"no interval: it needs {MIN_TRIALS} paired trials, {count} ran"
+        note = f"an interval needs {MIN_TRIALS} paired trials, {count} ran"
         return _without_interval(math.exp(mean), trials=count, note=note)
     spread = float(logs.std(ddof=1))
     half = t_critical(confidence=CONFIDENCE, freedom=count - 1) * spread / math.sqrt(count)

@@ -41,10 +41,10 @@ _OPEN = (
 )
 _CLOSED = (
     _Metric(name="output_tokens_per_s", label="output throughput", unit="tokens/s", source=None),
-    _Metric(name="ttft_mean", label="mean TTFT (from the send)", unit="ms", source="ttft_service"),
-    _Metric(name="ttft_p50", label="median TTFT (from the send)", unit="ms", source="ttft_service", statistic="p50"),
+    _Metric(name="ttft_mean", label="mean TTFT from the send", unit="ms", source="ttft_service"),
+    _Metric(name="ttft_p50", label="median TTFT from the send", unit="ms", source="ttft_service", statistic="p50"),
     _Metric(name="tpot_mean", label="mean TPOT", unit="ms", source="tpot"),
-    _Metric(name="e2e_mean", label="mean end-to-end latency (from the send)", unit="ms", source="e2e_service"),
+    _Metric(name="e2e_mean", label="mean end-to-end latency from the send", unit="ms", source="e2e_service"),
 )
 
 
@@ -74,12 +74,11 @@ def _compare(baseline: Measured, other: Measured, metric: _Metric) -> Comparison
             verdict=Verdict.OFFERED,
             trials_needed=None,
         )
-    names = (baseline.summary.runtime, other.summary.runtime)
     return Comparison(
         model=other.summary.model,
         workload=other.summary.workload,
-        baseline=names[0],
-        runtime=names[1],
+        baseline=baseline.summary.runtime,
+        runtime=other.summary.runtime,
         metric=metric.name,
         label=metric.label,
         unit=metric.unit,
@@ -92,8 +91,15 @@ def _compare(baseline: Measured, other: Measured, metric: _Metric) -> Comparison
         trials=paired.trials,
         trials_needed=paired.trials_needed,
         verdict=paired.verdict,
-        sentence=_sentence(paired, metric, baseline=names[0], runtime=names[1], run=other.summary),
+        sentence=_sentence(
+            paired, metric, baseline=_said(baseline.summary), runtime=_said(other.summary), run=other.summary
+        ),
     )
+
+
+def _said(run: RunSummary) -> str:
+    """The runtime's name in a sentence: a simulator is never mentioned without saying so."""
+    return f"{run.runtime} (simulated)" if run.simulated else run.runtime
 
 
 def _per_trial(run: RunSummary, metric: _Metric) -> Mapping[int, float]:

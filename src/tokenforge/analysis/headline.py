@@ -11,11 +11,12 @@ _MOST_PAIRS = 2
 
 
 def headline(runs: Sequence[RunSummary], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """One sentence per comparison of note (or what the only runtime did), then one on trust."""
+    """A sentence per comparison of note (or what the only runtime did), then one on trust; distrust comes first."""
     if not runs or not any(run.ok for run in runs):
         return ("Nothing was measured: no request was answered.", _trust(runs))
     said = _comparisons_said(comparisons) if comparisons else [_alone(run) for run in runs if run.ok][:_MOST_PAIRS]
-    return (*said, _trust(runs))
+    is_invalid = any(run.verdict is Validity.INVALID for run in runs)
+    return (_trust(runs), *said) if is_invalid else (*said, _trust(runs))
 
 
 def _comparisons_said(comparisons: Sequence[Comparison]) -> list[str]:
@@ -50,7 +51,8 @@ def _alone(run: RunSummary) -> str:
         f"mean TPOT {tpot:.4g} ms" if tpot is not None else "",
     ]
     load = f" at {run.asked_rate:.4g} requests/s" if run.asked_rate is not None else ""
-    return f"{run.runtime} on {run.workload}{load}: {', '.join(part for part in parts if part)}."
+    name = f"{run.runtime} (simulated)" if run.simulated else run.runtime
+    return f"{name} on {run.workload}{load}: {', '.join(part for part in parts if part)}."
 
 
 def _trust(runs: Sequence[RunSummary]) -> str:

@@ -40,7 +40,7 @@ def over_trials(values: Sequence[float | None], *, floor: float | None = 0.0, ce
         return Estimate(value=None, note="no data")
     mean = float(known.mean())
     if len(known) < MIN_TRIALS:
-        return Estimate(value=mean, note=f"no interval: it needs {MIN_TRIALS} trials, {len(known)} ran")
+        return Estimate(value=mean, note=f"no interval ({len(known)} of {MIN_TRIALS} trials)")
     half = t_critical(confidence=CONFIDENCE, freedom=len(known) - 1) * float(known.std(ddof=1)) / math.sqrt(len(known))
     low = mean - half if floor is None else max(floor, mean - half)
     high = mean + half if ceiling is None else min(ceiling, mean + half)
@@ -86,5 +86,4 @@ def quantile_over_trials(
         return Estimate(value=None, note=f"{name} not estimable (needs {needed - total} more)")
     if min(counts) >= needed:
         return over_trials(per_trial)
-    short = needed - min(counts)
-    return Estimate(value=pooled, note=f"no interval: the smallest trial needs {short} more for its own {name}")
+    return Estimate(value=pooled, note=f"no interval (needs {needed - min(counts)} more per trial)")

@@ -52,7 +52,7 @@ def _life(run: RunFacts, trials: Sequence[Trial]) -> Iterator[Reason]:
             "run_failed",
             Level.INVALID,
             f"The run failed: {run.cause or 'no cause was recorded'}.",
-            "See the engine's last words below, mend the cause, run again.",
+            "See the engine's last words in the report, mend the cause, run again.",
         )
     elif run.status != RunStatus.SUCCEEDED:
         yield reason(

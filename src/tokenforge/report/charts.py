@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from tokenforge.report.numbers import number_text
-
 WIDTH, HEIGHT = 440, 268
 SLOTS = 6
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 12, 44
@@ -103,6 +101,11 @@ def ticks(axis: Axis, *, most: int = 6) -> Sequence[float]:
     return [round(i * step, 10) for i in range(first, math.floor(axis.high / step + 1e-9) + 1)]
 
 
+def tick_text(value: float) -> str:
+    """A tick's number: no more digits than it has."""
+    return f"{value:,.10g}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
 def _log_ticks(axis: Axis, most: int) -> Sequence[float]:
     powers = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
     for factors in ((1, 2, 5), (1, 3), (1,)):
@@ -136,8 +139,8 @@ class _Frame:
 
     def labels(self) -> Markup:
         floor = self.height - _BOTTOM
-        parts = [text_at(self.left(t), floor + 17, number_text(t), anchor="middle") for t in ticks(self.x)]
-        parts += [text_at(_LEFT - 8, self.top(t) + 4, number_text(t), anchor="end") for t in ticks(self.y, most=5)]
+        parts = [text_at(self.left(t), floor + 17, tick_text(t), anchor="middle") for t in ticks(self.x)]
+        parts += [text_at(_LEFT - 8, self.top(t) + 4, tick_text(t), anchor="end") for t in ticks(self.y, most=5)]
         parts.append(text_at((_LEFT + WIDTH - _RIGHT) / 2, self.height - 8, self.x.label, anchor="middle", css="name"))
         return Markup("").join(parts)
 

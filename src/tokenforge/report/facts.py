@@ -115,6 +115,8 @@ def machine_groups(document: Plain) -> tuple[Group, ...]:
 def value_text(value: object) -> str:
     """A JSON value in one line."""
     if isinstance(value, Mapping):
+        if set(value) == {"value"}:
+            return value_text(value["value"])
         return ", ".join(f"{key} {value_text(item)}" for key, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return ", ".join(value_text(item) for item in value)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from tokenforge.analysis.intervals import over_trials
 from tokenforge.analysis.latency import trial_metric
-from tokenforge.report.charts import WIDTH, Axis, Dots, Line, Words, axis_for, chart, svg, text_at, ticks
+from tokenforge.report.charts import WIDTH, Axis, Dots, Line, Words, axis_for, chart, svg, text_at, tick_text, ticks
 from tokenforge.report.numbers import number_text
 from tokenforge.report.series import RunSeries, cdf_points, flight_lines, longest_s, token_lines, ttft_dots
 
@@ -195,7 +195,7 @@ _ROW_LEFT, _ROW_RIGHT = 16, 20
 
 def _trial_axis(x: Axis, *, floor: float, top: float) -> Markup:
     lines = "".join(f"M{_row_x(x, t):.1f} {top}V{floor:g}" for t in ticks(x))
-    labels = [text_at(_row_x(x, t), floor + 17, number_text(t), anchor="middle") for t in ticks(x)]
+    labels = [text_at(_row_x(x, t), floor + 17, tick_text(t), anchor="middle") for t in ticks(x)]
     name = text_at(WIDTH / 2, floor + 36, x.label, anchor="middle", css="name")
     return Markup('<path class="grid" d="{}"/>').format(lines) + Markup("").join(labels) + name
 

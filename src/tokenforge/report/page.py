@@ -56,7 +56,7 @@ def _page(document: Plain, requests: pa.Table) -> Mapping[str, object]:
         "verdict": text(summary, "verdict") or "INVALID",
         "any_simulated": any(row.simulated for row in rows),
         "models": sorted({row.model for row in rows}),
-        "rows": rows,
+        "groups": view.result_groups(rows),
         "pairs": view.pairs(summary),
         "sections": _sections(document, requests, slots),
         "failures": facts.failures(document),

@@ -41,9 +41,8 @@ def ratio_bar(*, ratio: float, low: float | None, high: float | None, reach: flo
 
 def ratio_axis(*, reach: float) -> Markup:
     """The scale that stands above the bars."""
-    half = math.sqrt(reach)
-    marks = [(1 / reach, "start"), (1 / half, "middle"), (1.0, "middle"), (half, "middle"), (reach, "end")]
-    return _wrap([text_at(_x(mark, reach), 13, f"{mark:.3g}x", anchor=anchor) for mark, anchor in marks], height=18)
+    marks = ((1 / reach, "start"), (1.0, "middle"), (reach, "end"))
+    return _wrap([text_at(_x(mark, reach), 13, f"{mark:.2g}x", anchor=anchor) for mark, anchor in marks], height=18)
 
 
 def _wrap(parts: Sequence[Markup], *, height: int) -> Markup:

@@ -11,7 +11,8 @@ from tokenforge.analysis.trials import Trial
 from tokenforge.report.charts import Point
 
 _RANKS = 200
-_SLICES = 60
+_SLICES = 48
+_LOOKS_PER_SLICE = 8
 _MOST_DOTS = 1500
 _NS = 1e9
 
@@ -57,35 +58,45 @@ def ttft_dots(run: RunSeries) -> Sequence[Point]:
 
 
 def flight_lines(run: RunSeries, *, until_s: float) -> tuple[Sequence[Sequence[Point]], Sequence[Point]]:
-    """Requests in flight over time: one line per trial, and their mean."""
-    times = np.linspace(0, until_s, _SLICES * 2)
-    return _lines(times, [in_flight(trial.requests, times * _NS) for trial in run.trials])
+    """Requests in flight over time, mean per slice: one line per trial, and the mean of those still running."""
+    edges = np.linspace(0, until_s, _SLICES + 1)
+    looks = np.linspace(0, until_s, _SLICES * _LOOKS_PER_SLICE, endpoint=False)
+    rows = [in_flight(t.requests, looks * _NS).reshape(_SLICES, _LOOKS_PER_SLICE).mean(axis=1) for t in run.trials]
+    return _lines(run, edges, rows)
 
 
 def token_lines(run: RunSeries, *, until_s: float) -> tuple[Sequence[Sequence[Point]], Sequence[Point]]:
-    """Output tokens per second over time, in slices: one line per trial, and their mean."""
+    """Output tokens per second over time, per slice: one line per trial, and the mean of those still running."""
     edges = np.linspace(0, until_s, _SLICES + 1)
-    middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
-    rates = [
-        np.histogram(trial.requests.chunk_ns / _NS, edges, weights=trial.requests.chunk_tokens)[0] / width
-        for trial in run.trials
+    rows = [
+        np.histogram(t.requests.chunk_ns / _NS, edges, weights=t.requests.chunk_tokens)[0] / (edges[1] - edges[0])
+        for t in run.trials
     ]
-    return _lines(middles, rates)
+    return _lines(run, edges, rows)
 
 
 def longest_s(runs: Sequence[RunSeries]) -> float:
     """The last answer of all trials, in seconds from their start."""
-    ends = [
-        float(np.nanmax(t.requests.end_ns)) for run in runs for t in run.trials if np.isfinite(t.requests.end_ns).any()
-    ]
-    return max(ends, default=_NS) / _NS
+    return max((_end_s(trial) for run in runs for trial in run.trials), default=1.0) or 1.0
 
 
-def _lines(times: Floats, values: Sequence[Floats]) -> tuple[Sequence[Sequence[Point]], Sequence[Point]]:
-    if not values:
+def _end_s(trial: Trial) -> float:
+    ends = trial.requests.end_ns[~np.isnan(trial.requests.end_ns)]
+    return float(ends.max()) / _NS if len(ends) else 0.0
+
+
+def _lines(run: RunSeries, edges: Floats, rows: Sequence[Floats]) -> tuple[Sequence[Sequence[Point]], Sequence[Point]]:
+    """Lines at the middle of slices; a trial's line ends with the last slice that it filled."""
+    middles = (edges[1:] + edges[:-1]) / 2
+    whole = [np.where(edges[1:] <= _end_s(trial), row, np.nan) for trial, row in zip(run.trials, rows, strict=True)]
+    if not whole:
         return [], []
-    each = [_points(times, one) for one in values]
-    return each, _points(times, np.mean(values, axis=0))
+    alive = ~np.isnan(whole)
+    sums, counts = np.nansum(whole, axis=0), alive.sum(axis=0)
+    enough = counts * 2 > len(whole)
+    return [_points(middles[a], w[a]) for w, a in zip(whole, alive, strict=True)], _points(
+        middles[enough], sums[enough] / counts[enough]
+    )
 
 
 def _points(x: Floats, y: Floats) -> Sequence[Point]:

@@ -27,6 +27,14 @@ class Cell:
     interval: str = ""
     note: str = ""
 
+    @property
+    def starts(self) -> bool:
+        """Whether this line begins a group of its own (load, first token, per token, whole answer)."""
+        return (
+            self.label.startswith(("Requests", "TTFT mean", "TPOT", "E2E", "Goodput", "Cost"))
+            and "/s" not in self.label
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
@@ -39,6 +47,14 @@ class RunRow:
     simulated: bool
     verdict: str
     cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultGroup:
+    """The runs of one workload, with the labels of their lines."""
+
+    workload: str
+    rows: tuple[RunRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +111,19 @@ def run_rows(summary: Plain, slots: dict[str, int]) -> tuple[RunRow, ...]:
     )
 
 
+def result_groups(rows: Sequence[RunRow]) -> tuple[ResultGroup, ...]:
+    """Rows by workload, in the order of the record."""
+    names = dict.fromkeys(row.workload for row in rows)
+    return tuple(ResultGroup(workload=name, rows=tuple(row for row in rows if row.workload == name)) for name in names)
+
+
 def pairs(summary: Plain) -> tuple[Pair, ...]:
     """Comparisons, grouped by what is compared with what."""
+    simulated = {text(run, "runtime") for run in items(summary, "runs") if run.get("simulated") is True}
     groups: dict[tuple[str, ...], list[Plain]] = {}
     for one in items(summary, "comparisons"):
         key = tuple(text(one, name) or "" for name in ("model", "workload", "baseline", "runtime"))
-        groups.setdefault(key, []).append(one)
+        groups.setdefault(tuple(f"{k} (simulated)" if k in simulated else k for k in key), []).append(one)
     return tuple(_pair(key, group) for key, group in groups.items())
 
 
@@ -146,7 +169,8 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
         cells.append(_cell("Goodput, req/s", section(run, "goodput")))
         cells.append(_share_cell("Within SLO", section(run, "attainment")))
     if run.get("cost_per_million_output") is not None:
-        cells.append(_cell("Cost per 1M output tokens", section(run, "cost_per_million_output")))
+        label = "Cost per 1M output tokens, at this load" if is_open else "Cost per 1M output tokens"
+        cells.append(_cell(label, section(run, "cost_per_million_output")))
     return tuple(cells)
 
 
