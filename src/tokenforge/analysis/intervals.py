@@ -6,7 +6,7 @@ so, and how much more it needs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -74,16 +74,28 @@ def samples_needed(*, quantile: float, over: int = 0) -> int:
     return high + over
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantileSamples:
+    """What a quantile is estimated from, an entry per trial. `effective` is what `counts` are worth if independent."""
+
+    values: Sequence[float | None]
+    counts: Sequence[int]
+    effective: Sequence[float]
+
+
 def quantile_over_trials(
-    per_trial: Sequence[float | None], counts: Sequence[int], *, name: str, quantile: float, pooled: float | None
+    samples: QuantileSamples, *, name: str, quantile: float, pooled: Callable[[], float]
 ) -> Estimate:
     """A quantile: over trials where each can carry it, else pooled without an interval, else "not estimable"."""
     needed = samples_needed(quantile=quantile)
-    total = sum(counts)
+    total = sum(samples.counts)
     if total == 0:
         return Estimate(value=None, note="no data")
     if total < needed:
         return Estimate(value=None, note=f"{name} not estimable (needs {needed - total} more)")
-    if min(counts) >= needed:
-        return over_trials(per_trial)
-    return Estimate(value=pooled, note=f"no interval (needs {needed - min(counts)} more per trial)")
+    worth = sum(samples.effective) / len(samples.effective)
+    if worth >= needed and min(samples.counts) >= needed:
+        return over_trials(samples.values)
+    mean_count = total / len(samples.counts)
+    short = math.ceil(max(needed - min(samples.counts), mean_count * (needed / max(worth, 1.0) - 1)))
+    return Estimate(value=pooled(), note=f"no interval (needs {short:,} more per trial)")

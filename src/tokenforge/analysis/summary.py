@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from tokenforge.analysis.comparisons import Measured, compare_runs
+from tokenforge.analysis.dependence import effective_size
 from tokenforge.analysis.document import Facts, RunFacts, read_facts
 from tokenforge.analysis.figures import BenchmarkSummary, MetricSummary, RunSummary, Validity
 from tokenforge.analysis.headline import headline
-from tokenforge.analysis.intervals import Estimate, over_trials, quantile_over_trials, samples_needed
-from tokenforge.analysis.latency import METRICS, QUANTILES, trial_metric
+from tokenforge.analysis.intervals import Estimate, QuantileSamples, over_trials, quantile_over_trials
+from tokenforge.analysis.latency import METRICS, QUANTILES, TrialMetric, trial_metric
 from tokenforge.analysis.requests import Floats
 from tokenforge.analysis.throughput import Rates
 from tokenforge.analysis.trials import Trial, measure_trials
@@ -101,18 +102,11 @@ def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:
     per_trial = tuple(
         trial_metric(values, trial=trial.requests.trial) for trial, values in zip(trials, samples, strict=True)
     )
-    counts = [one.count for one in per_trial]
-    pooled = _pooled_quantiles(samples) if min(counts, default=0) < samples_needed(quantile=0.99) else {}
-    quantiles = {
-        name: quantile_over_trials(
-            [getattr(one, name) for one in per_trial], counts, name=name, quantile=quantile, pooled=pooled.get(name)
-        )
-        for name, quantile in QUANTILES
-    }
+    quantiles = {name: _quantile(samples, per_trial, name=name, quantile=quantile) for name, quantile in QUANTILES}
     return MetricSummary(
         metric=metric,
         unit="ms",
-        count=sum(counts),
+        count=sum(one.count for one in per_trial),
         mean=over_trials([one.mean for one in per_trial], floor=None if metric == "lag" else 0.0),
         p50=quantiles["p50"],
         p90=quantiles["p90"],
@@ -122,13 +116,17 @@ def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:
     )
 
 
-def _pooled_quantiles(samples: Sequence[Floats]) -> Mapping[str, float]:
-    """Quantiles over all trials together; only asked for when trials are too small for their own, so when few."""
-    values = np.concatenate(samples) if samples else np.empty(0)
-    if len(values) == 0:
-        return {}
-    marks = np.quantile(values, [quantile for _, quantile in QUANTILES]).tolist()
-    return dict(zip((name for name, _ in QUANTILES), marks, strict=True))
+def _quantile(samples: Sequence[Floats], per_trial: Sequence[TrialMetric], *, name: str, quantile: float) -> Estimate:
+    return quantile_over_trials(
+        QuantileSamples(
+            values=[getattr(one, name) for one in per_trial],
+            counts=[one.count for one in per_trial],
+            effective=[effective_size(values, quantile=quantile) for values in samples],
+        ),
+        name=name,
+        quantile=quantile,
+        pooled=lambda: float(np.quantile(np.concatenate(samples), quantile)),
+    )
 
 
 def _outcomes(trials: Sequence[Trial]) -> Mapping[str, int]:

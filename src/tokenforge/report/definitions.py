@@ -30,7 +30,8 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "p99 not estimable",
         "A quantile is shown only when there are enough requests to bound it with 99 % confidence: 459 for p99, 90 for "
-        "p95, 44 for p90.",
+        "p95, 44 for p90. It has an interval only when each trial is worth that many independent ones: requests that "
+        "queue behind each other count for less.",
     ),
     (
         "Ratio",
