@@ -81,10 +81,8 @@ def trial_records(
     spread = np.sqrt(np.log1p(engine.cv**2))
     services = chance.lognormal(np.log(engine.prefill_ms * speed) - spread**2 / 2, spread, load.requests) * MS
     step_ns = engine.step_ms * speed * MS
-    if load.qps is not None:
-        due: list[int] | None = np.cumsum(plan.exponential(S / load.qps, load.requests)).astype(int).tolist()
-    else:
-        due = None
+    gaps = None if load.qps is None else plan.exponential(S / load.qps, load.requests)
+    due: list[int] | None = None if gaps is None else np.cumsum(gaps).astype(int).tolist()
     free, clients, records = 0.0, [0.0] * load.concurrency, []
     for index in range(load.requests):
         sent = due[index] + chance.integers(50_000, 400_000) if due is not None else min(clients)
@@ -153,12 +151,10 @@ def document(
         environment={
             "machine": {
                 "system": "Linux 6.1",
-                "architecture": "x86_64",
                 "cpu_model": "Example CPU at 2.5 GHz",
                 "cpu_cores": 4,
                 "cpu_threads": 8,
                 "memory_bytes": 16 * 2**30,
-                "python": "3.11.9",
             },
             "limits": {"cpu": "max 100000", "memory": "max"},
             "gpus": [],

@@ -84,3 +84,11 @@ def test_the_sentence_turns_the_interval_to_the_winners_side() -> None:
 def test_a_simulator_is_never_named_without_saying_so() -> None:
     rows = summarise(*sample([Engine(runtime="sim", simulated=True), Engine(runtime="vllm")])).comparisons
     assert all("sim (simulated)" in row.sentence for row in rows if "sim" in row.sentence.replace("(simulated)", ""))
+
+
+def test_runs_with_other_plans_are_compared_with_a_warning() -> None:
+    document, table = sample([Engine(runtime="a"), Engine(runtime="b")])
+    document["runs"][1]["trials"][0]["plan_digest"] = "ff" * 32  # type: ignore[index]
+    row = summarise(document, table).comparisons[0]
+    assert not row.same_plan
+    assert row.sentence.endswith("so this is not like for like.")

@@ -47,6 +47,8 @@ _CLOSED = (
     _Metric(name="e2e_mean", label="mean end-to-end latency from the send", unit="ms", source="e2e_service"),
 )
 
+_OTHER_PLAN = "Their plans differ (other prompts or lengths), so this is not like for like."
+
 
 def compare_runs(measured: Sequence[Measured]) -> tuple[Comparison, ...]:
     """Every runtime against the first of its model and workload, metric by metric; runs without answers are skipped."""
@@ -74,6 +76,10 @@ def _compare(baseline: Measured, other: Measured, metric: _Metric) -> Comparison
             verdict=Verdict.OFFERED,
             trials_needed=None,
         )
+    same_plan = _have_same_plan(baseline.facts, other.facts)
+    sentence = _sentence(
+        paired, metric, baseline=_said(baseline.summary), runtime=_said(other.summary), run=other.summary
+    )
     return Comparison(
         model=other.summary.model,
         workload=other.summary.workload,
@@ -91,10 +97,15 @@ def _compare(baseline: Measured, other: Measured, metric: _Metric) -> Comparison
         trials=paired.trials,
         trials_needed=paired.trials_needed,
         verdict=paired.verdict,
-        sentence=_sentence(
-            paired, metric, baseline=_said(baseline.summary), runtime=_said(other.summary), run=other.summary
-        ),
+        same_plan=same_plan,
+        sentence=sentence if same_plan else f"{sentence} {_OTHER_PLAN}",
     )
+
+
+def _have_same_plan(left: RunFacts, right: RunFacts) -> bool:
+    """Whether every trial that both ran was planned alike."""
+    plans = {trial.trial: trial.plan_digest for trial in left.trials}
+    return all(plans.get(trial.trial, trial.plan_digest) == trial.plan_digest for trial in right.trials)
 
 
 def _said(run: RunSummary) -> str:

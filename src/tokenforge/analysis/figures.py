@@ -101,7 +101,8 @@ class RunSummary:
 class Comparison:
     """One metric of a runtime against the baseline on one model and workload. `ratio` is runtime / baseline.
 
-    `verdict` speaks of `runtime`. `sentence` names the winner first.
+    `verdict` speaks of `runtime`. `sentence` names the winner first. `same_plan` is False where paired trials did not
+    have equal plans (other prompts or lengths).
     """
 
     model: str
@@ -120,6 +121,7 @@ class Comparison:
     trials: int
     trials_needed: int | None
     verdict: Verdict
+    same_plan: bool
     sentence: str
 
 
