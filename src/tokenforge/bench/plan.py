@@ -58,6 +58,21 @@ def plan_trial(
     return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=notes)
 
 
+def check_workload(workload: Workload, *, seed: int, window: int | None) -> None:
+    """Find out before an engine starts what planning would refuse: a missing file, lengths that do not fit."""
+    if workload.trace is not None:
+        read_trace(workload.trace)
+        return
+    if workload.dataset is not None:
+        read_dataset(Path(workload.dataset))
+        return
+    own_seed = derived_seed(seed, workload.name, 0)
+    count = len(_times(workload, seed=own_seed))
+    prompts = draw_lengths(workload.prompt_len, count, seed=own_seed, purpose="prompt").tolist()
+    outputs = draw_lengths(workload.gen_tokens, count, seed=own_seed, purpose="output").tolist()
+    _check_window(workload, prompts, outputs, window)
+
+
 def _trial_plan(
     workload: Workload, *, trial: int, seed: int, requests: tuple[PlannedRequest, ...], notes: tuple[str, ...]
 ) -> TrialPlan:

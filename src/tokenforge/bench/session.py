@@ -16,6 +16,7 @@ from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool
 from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
 from tokenforge.bench.outcome import Circumstances, Outcome, write_outcome
+from tokenforge.bench.plan import check_workload
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.models.resolve import ResolvedModel
@@ -47,6 +48,7 @@ async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseExc
     ended: BaseException | None = None
     for ref in request.benchmark.models:
         models.append(await asyncio.to_thread(find_model, ref, kit))
+        _check_workloads(request.benchmark, models[-1])
         ended = await _run_model(models[-1], request, logs=logs, kit=kit)
         if ended is not None:
             break
@@ -61,6 +63,12 @@ async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[
     logs = open_logs([target], request.benchmark)
     ended = await run_trials(logs, request.benchmark, offering=_offering(request), observer=kit.observer)
     return await _finish(request, logs, before=before, facts={}), ended
+
+
+def _check_workloads(benchmark: Benchmark, model: ResolvedModel) -> None:
+    window = min(model.window, benchmark.max_model_len or model.window)
+    for workload in benchmark.workloads:
+        check_workload(workload, seed=benchmark.seed, window=window)
 
 
 async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLog], kit: Kit) -> BaseException | None:

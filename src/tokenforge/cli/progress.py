@@ -1,5 +1,6 @@
 """What a person sees while a benchmark runs: a live display in a terminal, plain lines anywhere else."""
 
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -81,7 +82,7 @@ class PlainProgress:
         self._stream = stream
         self._clock = clock
         self._last: tuple[str, str] = ("", "")
-        self._next_s = 0.0
+        self._next_s = math.inf
 
     def __enter__(self) -> "PlainProgress":
         return self
@@ -109,6 +110,7 @@ class PlainProgress:
 
     def trial_finished(self, start: TrialStart, *, requests: int, errors: int) -> None:
         """Print the trial's line."""
+        self._next_s = math.inf
         self._say(_finished_line(start, requests=requests, errors=errors))
 
     def _say(self, line: str) -> None:
