@@ -20,7 +20,7 @@ from tokenforge.telemetry.metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.host import Host
 from tokenforge.worker.http import Receive, Send, send_head, send_whole, until_gone
-from tokenforge.worker.prompts import encode_prompt, room_for
+from tokenforge.worker.prompts import room_for
 
 _log = logging.getLogger(__name__)
 
@@ -92,19 +92,19 @@ async def _generate(service: Service, exchange: Exchange) -> None:
 
 
 async def _call(service: Service, request: OpenAIRequest, info: RuntimeInfo) -> GenerateRequest:
-    if service.host.tokenizer is None:
+    if service.host.prompts is None:
         raise EngineError("the worker has no tokenizer")
-    ids = await encode_prompt(request, service.host.tokenizer)
+    ids = await service.host.prompts.encode(request)
     room = room_for(request, prompt_tokens=len(ids), max_model_len=info.max_model_len)
     return GenerateRequest(request_id=service.new_id(), prompt_ids=ids, sampling=request.sampling_within(room))
 
 
 def _head(service: Service, request: OpenAIRequest, request_id: str) -> AnswerHead:
-    tokenizer = service.host.tokenizer
+    prompts = service.host.prompts
     prefix = "chatcmpl" if request.operation is Operation.CHAT else "cmpl"
 
     def token_text(token_id: int) -> str:
-        return "" if tokenizer is None else tokenizer.decode([token_id], skip_special=False)
+        return "" if prompts is None else prompts.tokenizer.decode([token_id], skip_special=False)
 
     return AnswerHead(id=f"{prefix}-{request_id}", created_s=int(time.time()), request=request, token_text=token_text)
 

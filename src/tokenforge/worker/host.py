@@ -14,10 +14,11 @@ from typing import cast
 from tokenforge.domain.deployment import RuntimeSpec, WorkerSpec
 from tokenforge.domain.errors import EngineDead, NotReady, TokenForgeError
 from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats
-from tokenforge.models.tokenizers import ModelTokenizer, load_tokenizer
+from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.protocol.worker_spec import WorkerPhase, can_step
 from tokenforge.runtimes.base import Runtime
 from tokenforge.runtimes.text import with_text
+from tokenforge.worker.prompts import Prompts, read_specials
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Host:
         self.info: RuntimeInfo | None = None
         self.error: Exception | None = None
         self.ended = asyncio.Event()
-        self.tokenizer: ModelTokenizer | None = None
+        self.prompts: Prompts | None = None
         self._build = build
         self._on_phase = on_phase
         self._runtime: Runtime | None = None
@@ -81,8 +82,8 @@ class Host:
         """Chunks with their text. A death of the engine seen here ends the worker at once, not at the next watch."""
         if self._runtime is None or self.info is None:
             raise NotReady(f"worker {self.spec.name} is {self.phase.value}")
-        if self.info.token_level and self.tokenizer is not None:
-            chunks = with_text(self._runtime, request, self.tokenizer.raw)
+        if self.info.token_level and self.prompts is not None:
+            chunks = with_text(self._runtime, request, self.prompts.tokenizer.raw)
         else:
             chunks = self._runtime.generate(request)
         try:
@@ -113,7 +114,7 @@ class Host:
     async def _start(self) -> None:
         self._step(WorkerPhase.LOADING)
         self._runtime = await asyncio.to_thread(self._build, self.spec.runtime)
-        self.tokenizer = await asyncio.to_thread(load_tokenizer, Path(self.spec.runtime.model_path))
+        self.prompts = await asyncio.to_thread(_load_prompts, Path(self.spec.runtime.model_path))
         self.info = await self._runtime.start()
         self._step(WorkerPhase.READY)
 
@@ -132,3 +133,7 @@ class Host:
         self.phase, self.error = phase, error
         self._on_phase(self)
         return True
+
+
+def _load_prompts(folder: Path) -> Prompts:
+    return Prompts(load_tokenizer(folder), read_specials(folder))

@@ -1,30 +1,84 @@
 """From a request to prompt ids: the chat template, the tokenizer, the window. Long work happens off the event loop."""
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tokenforge.domain.errors import InvalidRequest
-from tokenforge.models.tokenizers import ModelTokenizer
+from tokenforge.models.tokenizers import TOKENIZER_CONFIG_FILE, ModelTokenizer, read_json
 from tokenforge.protocol.openai_messages import Message
 from tokenforge.protocol.openai_request import OpenAIRequest
 
 LONG_TEXT_CHARS = 4_096
 """Up to here the tokenizer is faster than a hop to a thread and back."""
 
-_DEFAULT_STYLE = "Fetch the model's chat_template.jinja, or use /v1/completions"
+_SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
+_TEMPLATE_FAULTS = (TemplateError, TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
 
 
-async def encode_prompt(request: OpenAIRequest, tokenizer: ModelTokenizer) -> tuple[int, ...]:
-    """The ids of the prompt. Raises InvalidRequest for a chat that the model's template refuses."""
-    if isinstance(request.prompt, tuple):
-        return request.prompt
-    text = request.prompt if request.prompt is not None else render_chat(request.messages, tokenizer)
-    if len(text) <= LONG_TEXT_CHARS:
-        return tuple(tokenizer.encode(text))
-    return tuple(await asyncio.to_thread(tokenizer.encode, text))
+class Prompts:
+    """Makes the ids of one model's prompts. `specials` are the tokens that chat templates name (`bos_token`, ...).
+
+    The template runs in a sandbox: it is code that came with a download.
+    """
+
+    def __init__(self, tokenizer: ModelTokenizer, specials: Mapping[str, str]) -> None:
+        self.tokenizer = tokenizer
+        self._specials = {name: specials.get(name, "") for name in _SPECIAL_NAMES}
+        self._template: Template | None = None
+
+    async def encode(self, request: OpenAIRequest) -> tuple[int, ...]:
+        """The ids of the prompt. Raises InvalidRequest for a chat that the model's template refuses.
+
+        Plain text gets the special tokens that the tokenizer puts around any text; a template writes its own.
+        """
+        if isinstance(request.prompt, tuple):
+            return request.prompt
+        is_plain = request.prompt is not None
+        text = self.render(request.messages) if request.prompt is None else request.prompt
+        if len(text) <= LONG_TEXT_CHARS:
+            return self._ids(text, is_plain=is_plain)
+        return await asyncio.to_thread(self._ids, text, is_plain=is_plain)
+
+    def render(self, messages: tuple[Message, ...]) -> str:
+        """The messages through the model's own template, open for the assistant's turn."""
+        values = [message.as_template_value() for message in messages]
+        try:
+            template = self._compiled()
+            return template.render(messages=values, add_generation_prompt=True, tools=None, **self._specials)
+        except _TEMPLATE_FAULTS as error:
+            message = f"the model's chat template refused the messages: {error}"
+            hint = "Send the roles in the order that the model expects"
+            raise InvalidRequest(message, field="messages", hint=hint) from error
+
+    def _compiled(self) -> Template:
+        if self._template is None:
+            if self.tokenizer.chat_template is None:
+                hint = "Fetch the model's chat_template.jinja, or use /v1/completions"
+                raise InvalidRequest("this model has no chat template", field="messages", hint=hint)
+            environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+            environment.globals["raise_exception"] = _refuse
+            self._template = environment.from_string(self.tokenizer.chat_template)
+        return self._template
+
+    def _ids(self, text: str, *, is_plain: bool) -> tuple[int, ...]:
+        return tuple(self.tokenizer.raw.encode(text, add_special_tokens=is_plain).ids)
+
+
+def read_specials(folder: Path) -> Mapping[str, str]:
+    """The special tokens that the tokenizer's configuration names, as text."""
+    config = read_json(folder / TOKENIZER_CONFIG_FILE)
+    found: dict[str, str] = {}
+    for name in _SPECIAL_NAMES:
+        value = config.get(name)
+        content = value.get("content") if isinstance(value, Mapping) else value
+        if isinstance(content, str):
+            found[name] = content
+    return found
 
 
 def room_for(request: OpenAIRequest, *, prompt_tokens: int, max_model_len: int) -> int:
@@ -34,10 +88,8 @@ def room_for(request: OpenAIRequest, *, prompt_tokens: int, max_model_len: int) 
     if prompt_tokens == 0:
         raise InvalidRequest("the prompt is empty: it has 0 tokens", field=field, hint="Send at least one token")
     if room < 1:
-        hint = f"Shorten the prompt to {max_model_len - 1} tokens or fewer"
-        raise InvalidRequest(
-            f"the prompt has {prompt_tokens} tokens, the window {max_model_len}", field=field, hint=hint
-        )
+        message = f"the prompt has {prompt_tokens} tokens, the window {max_model_len}"
+        raise InvalidRequest(message, field=field, hint=f"Shorten the prompt to {max_model_len - 1} tokens or fewer")
     asked = request.sampling.max_tokens
     if not request.is_open_ended and asked > room:
         message = (
@@ -45,24 +97,6 @@ def room_for(request: OpenAIRequest, *, prompt_tokens: int, max_model_len: int) 
         )
         raise InvalidRequest(message, field="max_tokens", hint=f"Ask for {room} tokens or fewer")
     return room
-
-
-def render_chat(messages: tuple[Message, ...], tokenizer: ModelTokenizer) -> str:
-    """The messages through the model's own template, in a sandbox: a template is code that came with a download."""
-    if tokenizer.chat_template is None:
-        raise InvalidRequest("this model has no chat template", field="messages", hint=_DEFAULT_STYLE)
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = _refuse
-    values = [message.as_template_value() for message in messages]
-    specials = {"bos_token": "", "eos_token": "", "tools": None}
-    try:
-        template = environment.from_string(tokenizer.chat_template)
-        return template.render(messages=values, add_generation_prompt=True, **specials)
-    except (TemplateError, TypeError, KeyError, ValueError) as error:
-        message = f"the model's chat template refused the messages: {error}"
-        raise InvalidRequest(
-            message, field="messages", hint="Send the roles in the order that the model expects"
-        ) from error
 
 
 def _refuse(message: str) -> NoReturn:
