@@ -43,10 +43,18 @@ def read_environment() -> Mapping[str, object]:
 
 
 def read_pressure() -> Mapping[str, float | None]:
-    """How busy the machine is now: load average over a minute, and the share of CPU time stolen since boot."""
+    """How busy the machine is now: load average over a minute, and CPU seconds since boot, in all and stolen."""
     times = psutil.cpu_times()
-    steal = getattr(times, "steal", None)
-    return {"load_1m": psutil.getloadavg()[0], "steal_share": None if steal is None else steal / max(1.0, sum(times))}
+    return {"load_1m": psutil.getloadavg()[0], "cpu_s": sum(times), "steal_s": getattr(times, "steal", None)}
+
+
+def steal_share(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> float | None:
+    """The share of CPU time that the host took for others between two readings; None where the system does not say."""
+    stolen, began = after["steal_s"], before["steal_s"]
+    spent = (after["cpu_s"] or 0.0) - (before["cpu_s"] or 0.0)
+    if stolen is None or began is None or spent <= 0:
+        return None
+    return max(0.0, (stolen - began) / spent)
 
 
 def read_tool() -> Mapping[str, str]:

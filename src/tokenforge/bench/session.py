@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from tokenforge.bench.driver.job import Endpoint
-from tokenforge.bench.environment import read_environment, read_pressure, read_tool
+from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
 from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
 from tokenforge.bench.outcome import Circumstances, Outcome, write_outcome
 from tokenforge.bench.plan import check_workload
@@ -105,10 +105,12 @@ def _offering(request: Request, *, part: str = "000") -> Offering:
 
 
 async def _finish(
-    request: Request, logs: Sequence[RunLog], *, before: Mapping[str, object], facts: Mapping[str, object]
+    request: Request, logs: Sequence[RunLog], *, before: Mapping[str, float | None], facts: Mapping[str, object]
 ) -> Outcome:
     now = datetime.now(UTC)
-    environment = {**read_environment(), **facts, "pressure": {"before": before, "after": read_pressure()}}
+    after = read_pressure()
+    pressure = {"before": before, "after": {**after, "steal_share": steal_share(before, after)}}
+    environment = {**read_environment(), **facts, "pressure": pressure}
     circumstances = Circumstances(
         id=f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
         created_at=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
