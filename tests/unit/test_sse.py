@@ -54,3 +54,14 @@ def test_what_is_encoded_comes_back(data: str, name: str) -> None:
 def test_a_line_end_in_an_event_name_is_refused() -> None:
     with pytest.raises(ValueError, match="line ends"):
         encode_event("x", event="a\nb")
+
+
+def test_an_event_that_ends_in_carriage_returns_does_not_wait_for_the_next_byte() -> None:
+    parser = SseParser()
+    assert parser.feed(b"data: x\r\r") == [SseEvent(data="x")]
+    assert parser.feed(b"\ndata: y\r\n\r\n") == [SseEvent(data="y")]
+
+
+def test_empty_data_lines_without_end_are_refused_too() -> None:
+    with pytest.raises(ValueError, match="larger than 10 bytes"):
+        SseParser(max_event_bytes=10).feed(b"data:\n" * 20)

@@ -66,9 +66,16 @@ class NotFound(TokenForgeError):
 
 
 class EnvironmentFailed(TokenForgeError):
-    """A runtime's isolated environment could not be made (a package is not to be had, the disk is full)."""
+    """A runtime's isolated environment could not be made (a package is not to be had, the disk is full).
+
+    `last_words` are the final lines of its installer.
+    """
 
     code = "environment_failed"
+
+    def __init__(self, message: str, *, hint: str = "", last_words: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.last_words = tuple(last_words)
 
 
 class WorkerFailed(TokenForgeError):

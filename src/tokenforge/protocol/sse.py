@@ -7,7 +7,7 @@ lines join with a newline, lines that start with a colon are comments. Refuses a
 import re
 from dataclasses import dataclass
 
-_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 DEFAULT_MAX_EVENT_BYTES = 16 << 20
 
@@ -30,6 +30,7 @@ class SseParser:
         self._event = b""
         self._size = 0
         self._begun = False
+        self._after_cr = False
 
     def feed(self, received: bytes) -> list[SseEvent]:
         """Events completed by `received`. Raises ValueError when one grows past the bound."""
@@ -39,6 +40,10 @@ class SseParser:
                 return []
             self._rest = self._rest.removeprefix(_BOM)
             self._begun = True
+        if self._after_cr and self._rest:
+            self._rest = self._rest.removeprefix(b"\n")
+            self._after_cr = False
+        self._after_cr = self._after_cr or self._rest.endswith(b"\r")
         *lines, self._rest = _LINE_END.split(self._rest)
         events = [event for line in lines if (event := self._line(line)) is not None]
         if self._size + len(self._rest) > self._limit:
@@ -52,7 +57,7 @@ class SseParser:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._size += len(value)
+            self._size += len(value) + 1
         elif name == b"event":
             self._event = value
         return None

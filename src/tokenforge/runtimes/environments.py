@@ -8,13 +8,14 @@ code of this process, linked in (`docs/decisions/0001`). Refuses to touch an env
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
 from tokenforge.domain.canonical import sha256_hex
-from tokenforge.domain.errors import EnvironmentFailed
+from tokenforge.domain.errors import EnvironmentFailed, Fault, InvalidInput
 from tokenforge.domain.runtime import Accelerator
 from tokenforge.runtimes.base import Recipe
 from tokenforge.runtimes.linking import link_our_code
@@ -60,18 +61,17 @@ def ensure_environment(
     folder = root / f"{runtime}-{recipe.version}-{accelerator}-{_key(recipe)}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with held_lock(folder.with_suffix(".lock"), limit_s=_BUILD_LIMIT_S, on_wait=on_progress):
-            if not (folder / _MARKER).exists():
+        with held_lock(_lock_of(folder), limit_s=_BUILD_LIMIT_S, on_wait=on_progress):
+            environment = _read(folder)
+            if environment is None:
                 builder = _Builder(
                     runtime=runtime, recipe=recipe, folder=folder, find_links=tuple(find_links),
                     extra_indexes=tuple(extra_indexes), accelerator=accelerator, base_env=base_env, tell=on_progress,
                 )  # fmt: skip
-                builder.build()
+                environment = builder.build()
             link_our_code(_site_packages(folder), runtime=runtime)
     except OSError as error:
         raise EnvironmentFailed(f"The environment of {runtime} in {folder} failed: {error}", hint=_DISK_HINT) from error
-    environment = _read(folder)
-    assert environment is not None
     return environment
 
 
@@ -83,9 +83,17 @@ def list_environments(home: Path) -> tuple[Environment, ...]:
 
 
 def remove_environment(environment: Environment) -> None:
-    """Delete it; its marker goes first, so a cut removal leaves nothing that looks whole."""
-    (environment.folder / _MARKER).unlink(missing_ok=True)
-    shutil.rmtree(environment.folder, ignore_errors=True)
+    """Delete it; its marker goes first, so a cut removal leaves nothing that looks whole.
+
+    Raises InvalidInput for a folder that was not made here, such as the Python that runs this.
+    """
+    marker = environment.folder / _MARKER
+    if not marker.is_file():
+        fault = Fault(field="runtime", value=str(environment.folder), message="is no environment made by TokenForge")
+        raise InvalidInput([fault])
+    with held_lock(_lock_of(environment.folder), limit_s=_BUILD_LIMIT_S, on_wait=lambda _: None):
+        marker.unlink(missing_ok=True)
+        shutil.rmtree(environment.folder, ignore_errors=True)
 
 
 _DISK_HINT = "Check the disk's free space and rights, or set TOKENFORGE_HOME to another folder"
@@ -102,7 +110,7 @@ class _Builder:
     base_env: Mapping[str, str]
     tell: Callable[[str], None]
 
-    def build(self) -> None:
+    def build(self) -> Environment:
         """Make the venv, install, read what came, write the marker."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._check_disk()
@@ -111,7 +119,7 @@ class _Builder:
         overrides = self.folder / "overrides.txt"
         overrides.write_text("".join(f"{line}\n" for line in self.recipe.overrides))
         self._uv(*self._install_arguments(overrides))
-        facts = {
+        facts: dict[str, Any] = {
             "runtime": self.runtime,
             "version": self.recipe.version,
             "process_env": dict(self.recipe.process_env),
@@ -120,6 +128,7 @@ class _Builder:
         partial = self.folder / f".{_MARKER}"
         partial.write_text(json.dumps(facts, indent=1, sort_keys=True))
         partial.replace(self.folder / _MARKER)
+        return _environment(self.folder, facts)
 
     def _install_arguments(self, overrides: Path) -> list[str]:
         arguments = ["pip", "install", "--python", str(self.folder / "bin" / "python")]
@@ -150,7 +159,7 @@ class _Builder:
         except UvFailed as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             what = f"{self.runtime}@{self.recipe.version} could not be installed: {error.reason}"
-            raise EnvironmentFailed(what, hint=error.advice) from error
+            raise EnvironmentFailed(what, hint=error.advice, last_words=error.last_words) from error
 
 
 def _key(recipe: Recipe) -> str:
@@ -169,10 +178,15 @@ def _this_python(recipe: Recipe, runtime: str) -> Environment:
 
 
 def _read(folder: Path) -> Environment | None:
+    """The whole environment there; None when it is unfinished, or its Python went away with the one it was made of."""
     try:
-        facts = json.loads((folder / _MARKER).read_text())
-    except (OSError, ValueError):
+        environment = _environment(folder, json.loads((folder / _MARKER).read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return environment if environment.python.exists() else None
+
+
+def _environment(folder: Path, facts: Mapping[str, Any]) -> Environment:
     return Environment(
         runtime=facts["runtime"],
         version=facts["version"],
@@ -183,6 +197,10 @@ def _read(folder: Path) -> Environment | None:
     )
 
 
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
 def _site_packages(folder: Path) -> Path:
     return folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
@@ -191,6 +209,5 @@ def _installed(site_packages: Path) -> dict[str, str]:
     return _versions(distributions(path=[str(site_packages)]))
 
 
-def _versions(found: "Sequence[Distribution] | object") -> dict[str, str]:
-    assert hasattr(found, "__iter__")
+def _versions(found: Iterable[Distribution]) -> dict[str, str]:
     return dict(sorted((d.metadata["Name"].lower(), d.version) for d in found if d.metadata["Name"]))

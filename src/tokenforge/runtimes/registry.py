@@ -5,6 +5,7 @@ for, and left out (with the cause) of a listing: one broken plug-in does not tak
 """
 
 import difflib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +14,7 @@ from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.runtimes.base import RuntimePlug
 
 GROUP = "tokenforge.runtimes"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +50,27 @@ def list_broken(*, points: Iterable[EntryPoint] | None = None) -> tuple[BrokenPl
 
 
 def _all(points: Iterable[EntryPoint] | None) -> list[RuntimePlug | BrokenPlug]:
-    return [_load(point) for _, point in sorted(_by_name(points).items())]
+    return [_load(same) for _, same in sorted(_by_name(points).items())]
 
 
-def _by_name(points: Iterable[EntryPoint] | None) -> dict[str, EntryPoint]:
-    return {point.name: point for point in (entry_points(group=GROUP) if points is None else points)}
+def _by_name(points: Iterable[EntryPoint] | None) -> dict[str, tuple[EntryPoint, ...]]:
+    """The entry points of each name. The same one met twice (a package that is also linked in) counts once."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in entry_points(group=GROUP) if points is None else points:
+        found.setdefault(point.name, {}).setdefault(point.value, point)
+    return {name: tuple(by_value.values()) for name, by_value in found.items()}
 
 
-def _load(point: EntryPoint) -> RuntimePlug | BrokenPlug:
+def _load(points: tuple[EntryPoint, ...]) -> RuntimePlug | BrokenPlug:
+    point, *others = points
+    if others:
+        both = " and ".join(sorted(p.value for p in points))
+        return BrokenPlug(name=point.name, cause=f"several packages provide it: {both}")
     try:
         plug = point.load()
-    except (ImportError, AttributeError, SyntaxError) as error:
-        return BrokenPlug(name=point.name, cause=f"{point.value} does not load: {error}")
+    except Exception as error:  # noqa: BLE001 - somebody else's module may fail in any way
+        _log.warning("runtime %s does not load", point.name, exc_info=True)
+        return BrokenPlug(name=point.name, cause=f"{point.value} does not load: {type(error).__name__}: {error}")
     if not isinstance(plug, RuntimePlug):
         return BrokenPlug(name=point.name, cause=f"{point.value} is a {type(plug).__name__}, not a RuntimePlug")
     return plug

@@ -1,11 +1,13 @@
 """Run uv, tell its progress line by line, and turn its failure into one sentence with what to do."""
 
+import contextlib
 import re
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import psutil
 from uv import find_uv_bin
 
 _KEPT_LINES = 40
@@ -14,71 +16,113 @@ _NOISE = re.compile(r"^\s*(\+|-|~) ")
 
 
 class UvFailed(Exception):
-    """uv ended with an error: `reason` in a sentence, `advice` what to do, both without credentials."""
+    """uv ended with an error: `reason` in a sentence, `advice` what to do, its last lines; all without credentials."""
 
-    def __init__(self, reason: str, *, advice: str) -> None:
+    def __init__(self, reason: str, *, advice: str, last_words: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self.advice = advice
+        self.last_words = tuple(last_words)
 
 
-def run_uv(arguments: Sequence[str], *, env: Mapping[str, str], tell: Callable[[str], None], limit_s: float) -> None:
+def run_uv(
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    tell: Callable[[str], None],
+    limit_s: float,
+    find_uv: Callable[[], str] = find_uv_bin,
+) -> None:
     """Run `uv ARGUMENTS`; each progress line goes to `tell`. Raises UvFailed. Past `limit_s` seconds uv is ended."""
+    try:
+        program = find_uv()
+    except FileNotFoundError as error:
+        raise UvFailed("uv is missing", advice="Install it beside TokenForge: pip install uv") from error
     process = subprocess.Popen(
-        [find_uv_bin(), *arguments],
-        env=_environment(env),
+        [program, *arguments],
+        env=uv_environment(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
     )
-    timer = threading.Timer(limit_s, process.kill)
+    late = threading.Event()
+    timer = threading.Timer(limit_s, _end_late, args=(process, late))
     timer.start()
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     try:
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                clean = _USERINFO.sub("://", line.rstrip())
-                last.append(clean)
-                if clean and not _NOISE.match(clean):
-                    tell(clean.strip())
-        code = process.wait()
+        _follow(process, last, tell)
     finally:
-        timed_out = not timer.is_alive()
         timer.cancel()
         if process.poll() is None:
-            process.kill()
+            _kill(process)
             process.wait()
-    if code != 0:
-        raise _failure(list(last), limit_s=limit_s if timed_out else None)
+    if late.is_set():
+        raise UvFailed(f"it took more than {limit_s:g} s", advice="Check the network and try again", last_words=last)
+    if process.returncode != 0:
+        raise explain_failure(last)
 
 
-def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    """pip's certificate setting is uv's too; an outer virtual environment must not leak in."""
+def uv_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """pip's certificates and index are uv's too; an outer virtual environment must not leak in."""
     chosen = {key: value for key, value in env.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"}}
-    if "PIP_CERT" in chosen:
-        chosen.setdefault("SSL_CERT_FILE", chosen["PIP_CERT"])
+    for ours, pips in (("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), ("SSL_CERT_FILE", "PIP_CERT")):
+        if chosen.get(pips):
+            chosen[ours] = chosen.get(ours) or chosen[pips]
+    if chosen.get("PIP_INDEX_URL") and not chosen.get("UV_INDEX_URL"):
+        chosen.setdefault("UV_DEFAULT_INDEX", chosen["PIP_INDEX_URL"])
     return chosen
 
 
-def _failure(lines: Sequence[str], *, limit_s: float | None) -> UvFailed:
-    text = "\n".join(line for line in lines if line.strip())
+def explain_failure(lines: Iterable[str]) -> UvFailed:
+    """uv's last lines as one sentence with advice."""
+    kept = [line for line in lines if line.strip()]
+    reason, advice = _reason("\n".join(kept))
+    return UvFailed(reason, advice=advice, last_words=kept)
+
+
+def _follow(process: "subprocess.Popen[str]", last: deque[str], tell: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            clean = _USERINFO.sub("://", line.rstrip())
+            last.append(clean)
+            if clean and not _NOISE.match(clean):
+                tell(clean.strip())
+    process.wait()
+
+
+def _end_late(process: "subprocess.Popen[str]", late: threading.Event) -> None:
+    late.set()
+    _kill(process)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """uv and what it runs (a package's build), which would hold our pipe open."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    process.kill()
+
+
+def _reason(text: str) -> tuple[str, str]:
     flat = " ".join(re.sub(r"[\s│╰─▶×├]+", " ", text[max(0, text.find("error:")) :]).split())
-    if limit_s is not None:
-        return UvFailed(f"it took more than {limit_s:.0f} s", advice="Check the network and try again")
     if "No space left on device" in flat or "os error 28" in flat:
-        return UvFailed("the disk is full", advice="Free some space or set TOKENFORGE_HOME to another folder")
-    if match := re.search(r"[Bb]ecause there (?:is|are) no versions? of (\S+)", flat):
-        return UvFailed(f"{match[1].strip(',')} cannot be had", advice=_PACKAGE_ADVICE)
-    if "was not found in the package registry" in flat and (match := re.search(r"(\S+) was not found in the", flat)):
-        return UvFailed(f"the package {match[1]} was not found", advice=_PACKAGE_ADVICE)
+        return "the disk is full", "Free some space or set TOKENFORGE_HOME to another folder"
+    if match := _MISSING.search(flat):
+        return f"{next(filter(None, match.groups())).strip(',`')} cannot be had", _PACKAGE_ADVICE
     if re.search(r"error sending request|dns error|Connection refused|Failed to fetch", flat):
-        return UvFailed(f"a package could not be fetched; {_tail(flat)}", advice="Check the network to your registry")
-    return UvFailed(_tail(flat), advice="Run it again, or install the package by hand to see more")
+        return f"a package could not be fetched; {_tail(flat)}", "Check the network to your package index"
+    return _tail(flat), "Run it again, or install the package by hand to see more"
 
 
+_MISSING = re.compile(
+    r"[Bb]ecause there (?:is|are) no versions? of (\S+)"
+    r"|[Bb]ecause only [^,]*? (?:is|are) available and you require (\S+)"
+    r"|[Bb]ecause (\S+) was not found in the "
+)
 _PACKAGE_ADVICE = "Check the version's name, or name a place that has it in PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL"
 
 
