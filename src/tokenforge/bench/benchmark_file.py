@@ -1,7 +1,7 @@
 """`benchmark.yaml` from the disk: YAML 1.2, duplicate keys refused, faults with the line they stand on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tokenforge.domain.workload import Workload
 from tokenforge.protocol.benchmark import parse_benchmark
 
 _MAX_BYTES = 1 << 20
+_MAX_VALUES = 100_000
 _STEP = re.compile(r"[^.\[\]]+")
 
 
@@ -23,8 +24,9 @@ def load_benchmark(path: Path) -> Benchmark:
     tree = _parse(text, path)
     if not isinstance(tree, Mapping):
         raise InvalidInput([_whole(path, "must be a mapping of keys (model, runtimes, workloads)")], source=str(path))
+    plain = _plain(tree, path)
     try:
-        benchmark = parse_benchmark(_plain(tree), source=str(path))
+        benchmark = parse_benchmark(plain, source=str(path))
     except InvalidInput as error:
         raise InvalidInput([_with_line(fault, tree) for fault in error.faults], source=str(path)) from None
     return replace(benchmark, workloads=tuple(_found_from(path.parent, entry) for entry in benchmark.workloads))
@@ -39,6 +41,8 @@ def _read(path: Path) -> str:
         raise InvalidInput([_whole(path, f"is larger than {_MAX_BYTES:,} bytes")], source=str(path))
     try:
         return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput([_whole(path, f"can't be read: {error.strerror}")], source=str(path)) from None
     except UnicodeDecodeError:
         raise InvalidInput([_whole(path, "is not UTF-8 text")], source=str(path)) from None
 
@@ -55,20 +59,27 @@ def _parse(text: str, path: Path) -> object:
         raise InvalidInput([_whole(path, f"is not valid YAML{line}: {problem}")], source=str(path)) from None
     except YAMLError as error:
         raise InvalidInput([_whole(path, f"is not valid YAML: {error}")], source=str(path)) from None
+    except RecursionError:
+        raise InvalidInput([_whole(path, "is nested too deeply")], source=str(path)) from None
 
 
-def _plain(value: object) -> dict[str, object]:
-    """The tree without ruamel's own types."""
-    plain = _bare(value)
+def _plain(value: object, path: Path) -> dict[str, object]:
+    """The tree without ruamel's own types. Aliases are written out, so what they make of a small file is bounded."""
+    try:
+        plain = _bare(value, iter(range(_MAX_VALUES)))
+    except (RecursionError, StopIteration):
+        message = f"holds more than {_MAX_VALUES:,} values once its aliases are written out"
+        raise InvalidInput([_whole(path, message)], source=str(path)) from None
     assert isinstance(plain, dict)
     return plain
 
 
-def _bare(value: object) -> object:
+def _bare(value: object, budget: Iterator[int]) -> object:
+    next(budget)
     if isinstance(value, Mapping):
-        return {str(key): _bare(item) for key, item in value.items()}
+        return {str(key): _bare(item, budget) for key, item in value.items()}
     if isinstance(value, list):
-        return [_bare(item) for item in value]
+        return [_bare(item, budget) for item in value]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from tokenforge.bench.chance import stream
 
+Ids = npt.NDArray[np.object_]
+
 _MEND_ROUNDS = 64
 _WORDS = (
     "river stone cloud paper light green train window market silver garden bridge winter summer letter number "
@@ -42,14 +44,20 @@ class PromptMaker:
     def __init__(self, tokenizer: PromptTokenizer, *, name: Sequence[object], shared_prefix_tokens: int = 0) -> None:
         self._tokenizer = tokenizer
         self._name = tuple(name)
-        self._plain = np.asarray(tokenizer.plain_ids, dtype=np.int64)
+        self._plain = np.array(tokenizer.plain_ids, dtype=np.object_)  # shared ints: a quarter of the memory
         self._prefix = self._draw(shared_prefix_tokens, "prefix")
 
     def ids(self, lengths: Sequence[int]) -> list[tuple[int, ...]]:
-        """One prompt per length, drawn in one go; a shared prefix comes first and counts."""
+        """One prompt per length, drawn in one go; a shared prefix comes first and counts.
+
+        What follows the prefix begins with another token in each prompt, while the vocabulary lasts, and with another
+        pair of tokens after that: not even one token is in a prefix cache by accident.
+        """
         bodies = [max(1, length - len(self._prefix)) if self._prefix.size else length for length in lengths]
         drawn = self._draw(sum(bodies), "bodies")
-        ends = np.cumsum(bodies)
+        ends = np.cumsum(bodies, dtype=np.int64)
+        sizes = np.asarray(bodies, dtype=np.int64)
+        self._set_heads(drawn, starts=ends - sizes, lengths=sizes)
         prefix = self._prefix.tolist()
         return [
             tuple(prefix[: length - body] + drawn[end - body : end].tolist())
@@ -87,12 +95,43 @@ class PromptMaker:
             tokens = [*tokens, extra] if count < wanted else tokens[: len(tokens) - (count - wanted)]
         return self._tokenizer.decode(tokens)
 
-    def _draw(self, count: int, purpose: str) -> npt.NDArray[np.int64]:
+    def _set_heads(self, drawn: Ids, *, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
+        chance, width = stream(*self._name, "prompts", "heads"), len(self._plain)
+        number = np.arange(len(starts))
+        drawn[starts] = self._plain[chance.permutation(width)[number % width]]
+        if len(starts) > width:
+            long = lengths > 1
+            drawn[starts[long] + 1] = self._plain[chance.permutation(width)[number[long] // width % width]]
+
+    def _draw(self, count: int, purpose: str) -> Ids:
         chance = stream(*self._name, "prompts", purpose)
         return self._plain[chance.integers(0, len(self._plain), size=count)]
 
 
-def word_prompts(lengths: Sequence[int], *, name: Sequence[object]) -> list[str]:
-    """Texts of about `length` tokens (one word each), all different, for a server whose tokenizer is unknown."""
+def word_prompts(lengths: Sequence[int], *, name: Sequence[object], shared_prefix_words: int = 0) -> list[str]:
+    """Texts of about `length` tokens (one word each), for a server whose tokenizer is unknown.
+
+    After the shared prefix, which counts, each begins with other words than all the rest, as far as its length allows.
+    """
     chance, words = stream(*name, "words"), _WORDS.split()
-    return [" ".join(words[pick] for pick in chance.integers(0, len(words), size=length)) for length in lengths]
+    prefix = [words[pick] for pick in chance.integers(0, len(words), size=shared_prefix_words)]
+    texts: list[str] = []
+    for number in chance.permutation(len(lengths)).tolist():
+        length = lengths[len(texts)]
+        body = chance.integers(0, len(words), size=max(1, length - len(prefix))).tolist()
+        head = _digits(number, base=len(words), count=_width(len(lengths), base=len(words)))[: len(body)]
+        body[: len(head)] = head
+        texts.append(" ".join([*prefix[: length - len(body)], *(words[pick] for pick in body)]))
+    return texts
+
+
+def _width(count: int, *, base: int) -> int:
+    """Digits that `count` numbers need."""
+    width = 1
+    while base**width < count:
+        width += 1
+    return width
+
+
+def _digits(number: int, *, base: int, count: int) -> list[int]:
+    return [number // base**place % base for place in range(count)]

@@ -16,6 +16,7 @@ from tokenforge.domain.errors import Fault, InvalidInput, NotFound
 from tokenforge.domain.workload import Trace, TraceFormat
 
 MOONCAKE_BLOCK_TOKENS = 512
+_MOST_TOKENS = 100_000_000
 _AZURE_COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 
@@ -96,13 +97,13 @@ def _azure_rows(file: Iterator[str], path: Path) -> Iterator[TraceRow]:
                 prompt_tokens=_tokens(line["ContextTokens"]),
                 output_tokens=_tokens(line["GeneratedTokens"]),
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _bad_row(path, reader.line_num, error) from None
 
 
 def _azure_ns(text: str) -> int:
-    """`2023-11-16 18:15:46.6805900`, a fraction of any number of digits, to ns."""
-    whole, _, fraction = text.strip().partition(".")
+    """`2023-11-16 18:15:46.6805900` or `2024-05-10 00:00:00.009930+00:00`, any number of digits, to ns."""
+    whole, _, fraction = text.strip().removesuffix("+00:00").partition(".")
     seconds = int((datetime.fromisoformat(whole) - datetime(1970, 1, 1)).total_seconds())
     return seconds * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or 0)
 
@@ -120,14 +121,14 @@ def _mooncake_rows(file: Iterator[str], path: Path) -> Iterator[TraceRow]:
                 output_tokens=_tokens(row["output_length"]),
                 blocks=tuple(int(block) for block in blocks) if isinstance(blocks, list) else (),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise _bad_row(path, number, error) from None
 
 
 def _tokens(value: object) -> int:
     count = int(str(value))
-    if count < 0:
-        raise ValueError(f"{count} tokens")
+    if not 0 <= count <= _MOST_TOKENS:
+        raise ValueError(f"{count} tokens in a request, 0 to {_MOST_TOKENS:,} are possible")
     return max(1, count)
 
 
