@@ -42,7 +42,7 @@ class Engines:
 
     def _run(self, runtime: str, model: str) -> Mapping[str, Any]:
         plug, engine_args = ENGINES[runtime]
-        python, process_env = self._environment(plug)
+        python, process_env = self.environment(plug)
         out = self.outputs / f"{runtime}-{model}.json"
         command = [
             *(python, str(Path(__file__).with_name("run_conformance.py"))),
@@ -57,7 +57,8 @@ class Engines:
         result: Mapping[str, Any] = json.loads(out.read_text())
         return result
 
-    def _environment(self, plug: RuntimePlug) -> tuple[str, dict[str, str]]:
+    def environment(self, plug: RuntimePlug) -> tuple[str, dict[str, str]]:
+        """The Python that has the plug's engine (its environment is made when missing), and its process environment."""
         recipe = plug.recipe(None, Accelerator.CPU)
         base = {**self.settings.child_env, **recipe.process_env, "HF_HUB_OFFLINE": "1"}
         if self.python is not None:

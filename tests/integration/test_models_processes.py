@@ -1,22 +1,20 @@
 """Models across real processes: made once by two, resolved without a network, loaded by the public libraries."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from engine_runs import Engines
 
 from tokenforge.domain.errors import NotFound
 from tokenforge.models.hub import MODEL_FILES, fetch_snapshot
 from tokenforge.models.successor import successor_recital
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.models.tokenizers import load_tokenizer
-
-ENGINE_PYTHON = os.environ.get("TOKENFORGE_TEST_ENGINE_PYTHON", "")
-"""The Python of an environment that holds torch and transformers; without it the engine tests are skipped."""
+from tokenforge.runtimes.registry import find_plug
 
 MAKE = """
 import sys
@@ -95,11 +93,11 @@ def test_an_id_the_hub_could_never_hold_is_said_to_be_absent(tmp_path: Path) -> 
 
 
 @pytest.mark.engine
-@pytest.mark.skipif(not ENGINE_PYTHON, reason="TOKENFORGE_TEST_ENGINE_PYTHON names no environment")
-def test_transformers_recites_the_known_text(tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_transformers_recites_the_known_text(tmp_path: Path, engines: Engines) -> None:
+    python, process_env = engines.environment(find_plug("transformers"))
     folder = make_synthetic("successor", tmp_path / "successor")
-    process_env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [ENGINE_PYTHON, "-c", RECITE, str(folder)]
+    command = [python, "-c", RECITE, str(folder)]
     said = subprocess.run(command, env=process_env, capture_output=True, text=True, check=True, timeout=110)
     answer = json.loads(said.stdout.splitlines()[-1])
     recital = successor_recital(load_tokenizer(folder))

@@ -59,7 +59,7 @@ def test_a_vllm_server_is_recognised_with_its_version_and_window(serve: Callable
 
 def test_our_own_worker_tells_its_engine(serve: Callable[[Pages], str]) -> None:
     info = {"engine": "sim", "engine_version": "1", "token_level": True, "capabilities": {"ignore_eos": True}}
-    url = serve({"/v1/models": (200, MODELS), "/worker/info": (200, json.dumps({"info": info}))})
+    url = serve({"/v1/models": (200, MODELS), "/worker/info": (200, json.dumps({"runtime": info}))})
     probe = probe_server(url, model=None, headers={})
     assert probe.engine == info
     assert probe.exact_output

@@ -45,7 +45,7 @@ def probe_server(url: str, *, model: str | None, headers: Mapping[str, str]) -> 
     window = models[chosen].get("max_model_len")
     known_window = window if isinstance(window, int) else None
     own = _optional(f"{base}/worker/info", headers)
-    if own is not None and isinstance(info := own.get("info", own), dict) and "engine_version" in info:
+    if own is not None and isinstance(info := own.get("runtime"), dict) and "engine_version" in info:
         return Probe(
             model=chosen, window=_window(info, known_window), engine=info, exact_output=_can_be_exact(info),
             continuous_usage=True, token_ids=bool(info.get("token_level")),

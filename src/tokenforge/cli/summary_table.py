@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = ("workload", "runtime", "ok", "failed", "tok/s", "TTFT p50", "p95 ms", "TPOT p50 ms", "verdict")
+_LOG_WIDTH = 120
 _STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
 
 Document = Mapping[str, object]
@@ -13,7 +14,7 @@ Document = Mapping[str, object]
 
 def print_summary(document: Document, *, console: Console | None = None) -> None:
     """Print `document["summary"]` of a record."""
-    console = console or Console(highlight=False)
+    console = console or _wide_enough()
     summary = _mapping(document["summary"])
     runs = [_mapping(run) for run in _sequence(summary["runs"])]
     console.print()
@@ -25,10 +26,16 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
         console.print(line, soft_wrap=True)
 
 
+def _wide_enough() -> Console:
+    """A terminal's own width; for a pipe or a log, room for every column."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
+
+
 def _table(runs: Sequence[Document]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(_COLUMNS):
-        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=True)
+        table.add_column(column, justify="left" if number < 2 else "right", overflow="fold")
     for run in runs:
         verdict = str(run["verdict"])
         table.add_row(
