@@ -12,13 +12,14 @@ from tokenforge.bench.chance import derived_seed
 from tokenforge.bench.datasets import read_dataset
 from tokenforge.bench.lengths import draw_lengths
 from tokenforge.bench.prompts import PromptMaker, PromptTokenizer, word_prompts
-from tokenforge.bench.traces import FittedTrace, fit_trace, read_trace
+from tokenforge.bench.traces import FittedTrace, TraceRow, fit_trace, read_trace
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
 from tokenforge.domain.workload import Arrival, Workload
 
 _CLOSED_LOOP_PER_CLIENT_S = 50
 _CLOSED_LOOP_MOST = 20_000
+_LENGTH_UNKNOWN = "prompts are words: their exact length in tokens is not known beforehand"
 
 Prompts = list[tuple[tuple[int, ...] | None, str | None, int | None]]
 
@@ -37,25 +38,28 @@ def plan_trial(
     A closed loop bounded by time alone is planned with 50 requests a client and second, at most 20,000.
     """
     own_seed = derived_seed(seed, workload.name, trial)
+    notes = [] if tokenizer is not None else [_LENGTH_UNKNOWN]
     if workload.trace is not None:
-        fitted = fit_trace(read_trace(workload.trace), window=window)
+        fitted = fit_trace(_bounded(read_trace(workload.trace), workload), window=window)
         requests = _from_trace(fitted, own_seed=own_seed, tokenizer=tokenizer, form=form)
-        return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=fitted.notes)
+        return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=(*fitted.notes, *notes))
     times = _times(workload, seed=own_seed)
+    if workload.arrival is Arrival.CONCURRENCY and workload.requests is None:
+        notes.append(f"planned for {len(times):,} requests at most: a server that answers more ends the trial early")
     prompt_lengths = draw_lengths(workload.prompt_len, len(times), seed=own_seed, purpose="prompt").tolist()
     outputs = draw_lengths(workload.gen_tokens, len(times), seed=own_seed, purpose="output").tolist()
     if workload.dataset is not None:
-        prompts = _from_dataset(Path(workload.dataset), len(times), tokenizer=tokenizer, form=form)
+        texts = read_dataset(Path(workload.dataset))
+        prompts = _from_dataset(texts, len(times), tokenizer=tokenizer, form=form)
+        if len(texts) < len(times):
+            notes.append(f"the dataset holds {len(texts):,} prompts for {len(times):,} requests: later ones repeat")
         prompt_lengths = [tokens or 0 for _, _, tokens in prompts]
     else:
         prefix = workload.shared_prefix_tokens
         prompts = _drawn(prompt_lengths, own_seed=own_seed, tokenizer=tokenizer, form=form, prefix=prefix)
     _check_window(workload, prompt_lengths, outputs, window)
     requests = _requests(times, prompts, outputs)
-    notes = (
-        () if tokenizer is not None else ("prompts are words: their exact length in tokens is not known beforehand",)
-    )
-    return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=notes)
+    return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=tuple(notes))
 
 
 def check_workload(workload: Workload, *, seed: int, window: int | None) -> None:
@@ -89,6 +93,12 @@ def _trial_plan(
     )
 
 
+def _bounded(rows: tuple[TraceRow, ...], workload: Workload) -> tuple[TraceRow, ...]:
+    """The rows within the workload's own `duration_s` and `requests`, which bound a trace as any other load."""
+    end_ns = None if workload.duration_s is None else workload.duration_s * 1e9
+    return tuple(row for row in rows[: workload.requests] if end_ns is None or row.at_ns < end_ns)
+
+
 def _times(workload: Workload, *, seed: int) -> Sequence[int | None]:
     if workload.arrival is not Arrival.CONCURRENCY:
         return arrival_times_ns(workload, seed=seed)
@@ -113,9 +123,8 @@ def _formed(maker: PromptMaker, ids: list[tuple[int, ...]], form: PromptForm, to
     return [(None, text, len(tokenizer.encode(text))) for text in maker.texts(ids)]
 
 
-def _from_dataset(path: Path, count: int, *, tokenizer: PromptTokenizer | None, form: PromptForm) -> Prompts:
+def _from_dataset(texts: Sequence[str], count: int, *, tokenizer: PromptTokenizer | None, form: PromptForm) -> Prompts:
     """The file's prompts in order, from the start again when they run out."""
-    texts = read_dataset(path)
     if tokenizer is None:
         return [(None, texts[i % len(texts)], None) for i in range(count)]
     encoded = [tuple(tokenizer.encode(text)) for text in texts[:count]]
@@ -151,9 +160,10 @@ def _requests(times: Sequence[int | None], prompts: Prompts, outputs: list[int])
 def _check_window(workload: Workload, prompts: list[int], outputs: list[int], window: int | None) -> None:
     if window is None or not prompts:
         return
-    longest = max(prompt + output for prompt, output in zip(prompts, outputs, strict=True))
+    prompt, output = max(zip(prompts, outputs, strict=True), key=sum)
+    longest = prompt + output
     if longest > window:
-        value = f"{max(prompts)} + {max(outputs)}"
+        value = f"{prompt} + {output}"
         message = f"a request of {longest} tokens does not fit the model's window of {window}"
         hint = "lower prompt_len or gen_tokens, or raise max_model_len if the model allows it"
         raise InvalidInput(
