@@ -112,7 +112,8 @@ def _drawn(
     lengths: list[int], *, own_seed: int, tokenizer: PromptTokenizer | None, form: PromptForm, prefix: int
 ) -> Prompts:
     if tokenizer is None:
-        return [(None, text, None) for text in word_prompts(lengths, name=(own_seed,))]
+        texts = word_prompts(lengths, name=(own_seed,), shared_prefix_words=prefix)
+        return [(None, text, None) for text in texts]
     maker = PromptMaker(tokenizer, name=(own_seed,), shared_prefix_tokens=prefix)
     return _formed(maker, maker.ids(lengths), form, tokenizer)
 

@@ -4,6 +4,7 @@ Random ids of whole characters, sent as ids where the server takes them, else as
 mended to the exact count. Without a tokenizer, words: their number is near the wish, and the exact count is unknown.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -64,16 +65,20 @@ class PromptMaker:
             for length, body, end in zip(lengths, bodies, ends, strict=True)
         ]
 
-    def blocks(self, rows: Sequence[tuple[Sequence[int], int]], *, block_tokens: int) -> list[tuple[int, ...]]:
-        """Prompts made of named blocks: equal block ids give equal tokens. A row is (block ids, length)."""
+    def blocks(self, rows: Sequence[tuple[Sequence[int], int]], *, block_tokens: float) -> list[tuple[int, ...]]:
+        """Prompts made of named blocks: equal block ids give equal tokens. A row is (block ids, length).
+
+        A scaled block may be a fraction of tokens long: the k-th ends at the whole tokens of k blocks, so the blocks
+        cover a scaled prompt to its end.
+        """
         made: dict[int, list[int]] = {}
         prompts = []
         for number, (ids, length) in enumerate(rows):
             tokens: list[int] = []
-            for block in ids:
+            for place, block in enumerate(ids, start=1):
                 if block not in made:
-                    made[block] = self._draw(block_tokens, f"block {block}").tolist()
-                tokens += made[block]
+                    made[block] = self._draw(math.ceil(block_tokens), f"block {block}").tolist()
+                tokens += made[block][: int(place * block_tokens) - len(tokens)]
             if len(tokens) < length:
                 tokens += self._draw(length - len(tokens), f"rest {number}").tolist()
             prompts.append(tuple(tokens[:length]))

@@ -32,11 +32,14 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedTrace:
-    """Rows that fit. `scale` is 1.0 when nothing was changed; `block_tokens` is the scaled size of a prompt block."""
+    """Rows that fit. `scale` is 1.0 when nothing was changed; `block_tokens` is a prompt block's scaled size.
+
+    It is seldom a whole number of tokens.
+    """
 
     rows: tuple[TraceRow, ...]
     scale: float
-    block_tokens: int
+    block_tokens: float
     notes: tuple[str, ...]
 
 
@@ -80,8 +83,7 @@ def fit_trace(rows: tuple[TraceRow, ...], *, window: int | None) -> FittedTrace:
         f"trace lengths scaled by {scale:.4g} to fit the window of {window:,} tokens "
         f"(the longest request was {longest:,} tokens); arrival times are unchanged"
     )
-    block = max(1, int(MOONCAKE_BLOCK_TOKENS * scale))
-    return FittedTrace(rows=fitted, scale=scale, block_tokens=block, notes=(note,))
+    return FittedTrace(rows=fitted, scale=scale, block_tokens=MOONCAKE_BLOCK_TOKENS * scale, notes=(note,))
 
 
 def _azure_rows(file: Iterator[str], path: Path) -> Iterator[TraceRow]:
