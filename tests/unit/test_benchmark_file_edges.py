@@ -25,7 +25,7 @@ def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:
 
 def test_nesting_without_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="nested too deeply"):
-        load(tmp_path, f"{HEAD}{LOAD}engine_args: {{sim: {{a: {'[' * 5000}{']' * 5000}}}}}\n")
+        load(tmp_path, f"{HEAD}{LOAD}engine_args: {{sim: {{a: {'[' * 800}{']' * 800}}}}}\n")
 
 
 def test_aliases_and_merged_keys_may_be_used(tmp_path: Path) -> None:
