@@ -5,7 +5,6 @@ batch equals a solo run. Clock and sleep are arguments: in virtual time an hour 
 """
 
 import asyncio
-import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,22 +24,26 @@ from tokenforge.domain.generation import (
     Usage,
 )
 from tokenforge.domain.runtime import Accelerator, Quant
-from tokenforge.models.tokenizers import TOKENIZER_FILE, load_tokenizer
 from tokenforge.runtimes.base import Recipe, RuntimePlug
-from tokenforge.runtimes.sim_settings import SimSettings, read_sim_settings
+from tokenforge.runtimes.refusals import refuse_unfit
+from tokenforge.runtimes.sim_settings import read_sim_settings
+from tokenforge.runtimes.sim_tokens import chance_of, read_vocabulary, root_of
 
 Sleep = Callable[[float], Awaitable[None]]
-_NO_MODEL_VOCAB = 2_048
-_EOS_ONE_IN = 64
+_CLOSE_POLL_S = 0.01
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Sequence:
+    """One request in the engine. `out` gets chunks, an error, or None for a stream that just stops."""
+
     request: GenerateRequest
-    out: "asyncio.Queue[Chunk | TokenForgeError]" = field(default_factory=asyncio.Queue)
+    root: bytes
+    out: "asyncio.Queue[Chunk | TokenForgeError | None]" = field(default_factory=asyncio.Queue)
     made: int = 0
     prefilled: bool = False
     fails_at: int | None = None
+    fault: EngineError | None = None
 
     @property
     def kv_tokens(self) -> int:
@@ -53,16 +56,17 @@ class SimRuntime:
     def __init__(
         self, spec: RuntimeSpec, *, clock_ns: Callable[[], int] = time.monotonic_ns, sleep: Sleep = asyncio.sleep
     ) -> None:
-        self._spec = spec
         self._settings = read_sim_settings(spec.engine_args)
         self._clock_ns = clock_ns
         self._sleep = sleep
-        self._ids, self._eos = _vocabulary(Path(spec.model_path))
+        self._vocabulary = read_vocabulary(Path(spec.model_path))
+        self._info = self._describe(spec)
         self._waiting: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []
         self._work = asyncio.Event()
-        self._loop_task: asyncio.Task[None] | None = None
-        self._dead: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._dead: str | None = "the simulated engine is not started"
+        self._is_closed = False
         self._started = 0
         self._steps = 0
         self._preemptions = 0
@@ -70,27 +74,20 @@ class SimRuntime:
     async def start(self) -> RuntimeInfo:
         """Wait `start_ms`, then serve."""
         await self._sleep(self._settings.start_ms / 1e3)
-        self._loop_task = asyncio.create_task(self._loop())
-        return RuntimeInfo(
-            runtime="sim",
-            engine="sim",
-            engine_version=__version__,
-            model=self._spec.served_name,
-            max_model_len=self._window,
-            capabilities=Capabilities(seed=True, min_tokens=True, ignore_eos=True),
-            kv_tokens=self._settings.kv_tokens,
-            max_num_seqs=self._settings.max_num_seqs,
-            simulated=True,
-            details={"note": "simulated: no model computes these tokens"},
-        )
+        if self._is_closed:
+            raise EngineDead("the simulated engine was closed while it started")
+        self._dead = None
+        self._tasks = [asyncio.create_task(self._loop())]
+        if self._settings.die_after_s > 0:
+            self._tasks.append(asyncio.create_task(self._die_in_time()))
+        return self._info
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
         """Queue the request and yield one token a chunk."""
         self._check(request)
         sequence = self._enqueue(request)
         try:
-            while True:
-                item = await sequence.out.get()
+            while (item := await sequence.out.get()) is not None:
                 if isinstance(item, TokenForgeError):
                     raise item
                 yield item
@@ -110,8 +107,6 @@ class SimRuntime:
         """Raise EngineDead once the engine has died or was closed."""
         if self._dead is not None:
             raise EngineDead(self._dead)
-        if self._loop_task is None or self._loop_task.done():
-            raise EngineDead("the simulated engine does not run")
 
     def stats(self) -> RuntimeStats:
         """Running, waiting, KV use, preemptions."""
@@ -125,41 +120,52 @@ class SimRuntime:
 
     async def close(self, grace_s: float) -> None:
         """Let streams end within `grace_s`, then abort them."""
+        self._is_closed = True
         deadline = self._clock_ns() + int(grace_s * 1e9)
-        while (self._running or self._waiting) and self._dead is None and self._clock_ns() < deadline:
-            await self._sleep(0.01)
+        while (self._running or self._waiting) and self._clock_ns() < deadline:
+            await self._sleep(_CLOSE_POLL_S)
         for sequence in [*self._running, *self._waiting]:
             await self.abort(sequence.request.request_id)
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.gather(self._loop_task, return_exceptions=True)
+        self._dead = self._dead or "the simulated engine is closed"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    @property
-    def _window(self) -> int:
-        return self._spec.max_model_len or self._settings.max_model_len
+    def _describe(self, spec: RuntimeSpec) -> RuntimeInfo:
+        settings = self._settings
+        window = spec.max_model_len or settings.max_model_len or self._vocabulary.window
+        return RuntimeInfo(
+            runtime="sim",
+            engine="sim",
+            engine_version=__version__,
+            model=spec.served_name,
+            max_model_len=min(window, settings.kv_tokens),
+            capabilities=Capabilities(seed=True, min_tokens=True, ignore_eos=True),
+            kv_tokens=settings.kv_tokens,
+            max_num_seqs=settings.max_num_seqs,
+            simulated=True,
+            details={"note": "simulated: no model computes these tokens"},
+        )
 
     def _check(self, request: GenerateRequest) -> None:
         if self._dead is not None:
             raise EngineDead(self._dead)
-        if self._loop_task is None or self._loop_task.done():
-            raise EngineDead("the simulated engine does not run")
-        length = len(request.prompt_ids)
-        if length == 0:
-            raise InvalidRequest("The prompt is empty", field="prompt", hint="Send at least one token")
-        if length + request.sampling.max_tokens > self._window:
-            what = f"{length} prompt tokens and {request.sampling.max_tokens} to generate exceed {self._window}"
-            raise InvalidRequest(what, field="max_tokens", hint="Shorten the prompt or max_tokens")
-        if request.sampling.logprobs is not None:
-            raise InvalidRequest("The simulator has no logprobs", field="logprobs", hint="Leave logprobs out")
+        if self._is_closed:
+            raise EngineDead("the simulated engine is closing")
+        refuse_unfit(request, self._info, vocab_size=self._vocabulary.size)
+        if any(s.request.request_id == request.request_id for s in (*self._running, *self._waiting)):
+            raise InvalidRequest(f"request id {request.request_id} is in use", field="request_id", hint="use a new one")
 
     def _enqueue(self, request: GenerateRequest) -> _Sequence:
         self._started += 1
-        sequence = _Sequence(request=request)
-        chance = _unit(self._settings.seed, request.prompt_ids, "fault")
-        if chance < self._settings.error_rate:
+        settings = self._settings
+        sequence = _Sequence(request=request, root=root_of(settings.seed, request.prompt_ids))
+        chance = chance_of(sequence.root, "fault")
+        if chance < settings.error_rate:
             sequence.fails_at = 0
-        elif chance < self._settings.error_rate + self._settings.truncate_rate:
-            sequence.fails_at = max(1, request.sampling.max_tokens // 2)
+            sequence.fault = EngineError("the simulated engine failed this request as told")
+        elif chance < settings.error_rate + settings.truncate_rate:
+            sequence.fails_at = request.sampling.max_tokens // 2
         self._waiting.append(sequence)
         self._work.set()
         return sequence
@@ -171,16 +177,22 @@ class SimRuntime:
             self._waiting.remove(sequence)
 
     async def _loop(self) -> None:
-        while True:
-            if not self._running and not self._waiting:
-                self._work.clear()
-                await self._work.wait()
-            await self._sleep(self._admit_and_cost_s())
-            if 0 < self._settings.die_after_requests <= self._started:
-                self._die(f"the simulated engine died as told, after {self._started} requests")
-                return
-            for sequence in list(self._running):
-                self._advance(sequence)
+        try:
+            while self._dead is None:
+                if not self._running and not self._waiting:
+                    self._work.clear()
+                    await self._work.wait()
+                await self._sleep(self._admit_and_cost_s())
+                if 0 < self._settings.die_after_requests <= self._started:
+                    self._die(f"the simulated engine died as told, after {self._started} requests")
+                for sequence in list(self._running):
+                    self._advance(sequence)
+        finally:
+            self._die("the simulated engine's loop ended")
+
+    async def _die_in_time(self) -> None:
+        await self._sleep(self._settings.die_after_s)
+        self._die(f"the simulated engine died as told, after {self._settings.die_after_s:g} s")
 
     def _admit_and_cost_s(self) -> float:
         """Move waiting sequences into the batch while they fit; return what this step costs in seconds."""
@@ -208,60 +220,35 @@ class SimRuntime:
             self._waiting.appendleft(sequence)
 
     def _advance(self, sequence: _Sequence) -> None:
-        if sequence.fails_at is not None and sequence.made >= sequence.fails_at:
+        if sequence.made == sequence.fails_at:
             self._drop(sequence)
-            sequence.out.put_nowait(EngineError("the simulated engine failed this request as told"))
+            sequence.out.put_nowait(sequence.fault)
             return
-        token = self._token(sequence)
+        sampling = sequence.request.sampling
+        token = self._vocabulary.pick(sequence.root, sequence.made, sampling)
         sequence.made += 1
-        finish = self._finish(sequence, token)
+        finish = FinishReason.LENGTH if sequence.made >= sampling.max_tokens else None
+        if token == self._vocabulary.eos_id and not sampling.ignore_eos:
+            finish = FinishReason.STOP
         if finish is not None:
             self._drop(sequence)
-        ids = () if finish is FinishReason.STOP else (token,)
-        sequence.out.put_nowait(self._chunk(sequence, ids, finish))
-
-    def _token(self, sequence: _Sequence) -> int:
-        sampling = sequence.request.sampling
-        salt = 0 if sampling.temperature == 0 else sampling.seed
-        chance = _unit(self._settings.seed, sequence.request.prompt_ids, f"{sequence.made}/{salt}")
-        may_stop = self._eos is not None and not sampling.ignore_eos and sequence.made >= sampling.min_tokens
-        if may_stop and self._eos is not None and chance < 1 / _EOS_ONE_IN:
-            return self._eos
-        return self._ids[int(chance * len(self._ids))]
-
-    def _finish(self, sequence: _Sequence, token: int) -> FinishReason | None:
-        if token == self._eos and not sequence.request.sampling.ignore_eos:
-            return FinishReason.STOP
-        return FinishReason.LENGTH if sequence.made >= sequence.request.sampling.max_tokens else None
+        sequence.out.put_nowait(self._chunk(sequence, (token,), finish))
 
     def _chunk(self, sequence: _Sequence, ids: tuple[int, ...], finish: FinishReason | None) -> Chunk:
         usage = Usage(
             prompt_tokens=len(sequence.request.prompt_ids),
             completion_tokens=max(0, sequence.made + self._settings.usage_off_by),
         )
-        reason = self._eos if finish is FinishReason.STOP else None
+        reason = self._vocabulary.eos_id if finish is FinishReason.STOP else None
         return Chunk(token_ids=ids, finish=finish, stop_reason=reason, usage=usage, made_ns=self._clock_ns())
 
     def _die(self, cause: str) -> None:
-        self._dead = cause
+        """The first cause counts. Every stream is told."""
+        self._dead = self._dead or cause
         for sequence in [*self._running, *self._waiting]:
-            sequence.out.put_nowait(EngineDead(cause))
+            sequence.out.put_nowait(EngineDead(self._dead))
         self._running.clear()
         self._waiting.clear()
-
-
-def _unit(seed: int, prompt: tuple[int, ...], purpose: str) -> float:
-    """A number in [0, 1) that depends on its arguments alone."""
-    digest = hashlib.blake2b(f"{seed}|{prompt}|{purpose}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big") / 2.0**56
-
-
-def _vocabulary(folder: Path) -> tuple[tuple[int, ...], int | None]:
-    """Ids the model's tokenizer can show, and its end token; plain numbers where there is no model."""
-    if not (folder / TOKENIZER_FILE).is_file():
-        return tuple(range(1, _NO_MODEL_VOCAB)), 0
-    tokenizer = load_tokenizer(folder)
-    return tokenizer.plain_ids, min(tokenizer.eos_ids, default=None)
 
 
 def _recipe(version: str | None, _: Accelerator) -> Recipe:
@@ -278,4 +265,3 @@ PLUG = RuntimePlug(
     build=SimRuntime,
     quants=dict.fromkeys(Accelerator, frozenset(Quant)),
 )
-__all__ = ["PLUG", "SimRuntime", "SimSettings"]
