@@ -142,7 +142,7 @@ class _Stage:
         folder = self.offering.folder / f"trial-{position:03d}"
         try:
             result = await self._offer(log, plan, folder=folder)
-        except BaseException as error:
+        except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             result = _kept(plan, folder, cause=str(error) or "interrupted")
             log.keep(plan, result, position=position, began=began)
             raise

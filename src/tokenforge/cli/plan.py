@@ -28,7 +28,7 @@ def print_plan(benchmark: Benchmark, *, url: str | None, as_json: bool) -> None:
     for name, recipe in environments.items():
         print(f"{name}: environment with {', '.join(recipe) or 'this installation'}")
     print(f"order: {benchmark.order}, {len(steps)} trials in all, seed {benchmark.seed}")
-    print(f"about {_seconds(benchmark):.0f} s of arrivals; spec {sha256_hex(benchmark)[:12]}")
+    print(f"{_time_text(benchmark)}; spec {sha256_hex(benchmark)[:12]}")
 
 
 def _environments(benchmark: Benchmark) -> dict[str, tuple[str, ...]]:
@@ -62,7 +62,7 @@ def _arrival_text(workload: Workload) -> str:
 
 
 def _bound_text(workload: Workload) -> str:
-    if workload.trace is not None:
+    if workload.trace is not None and not (workload.duration_s or workload.requests):
         return f"{workload.trace.limit or 'all'} requests"
     parts = [f"{workload.duration_s:g} s"] if workload.duration_s else []
     return " or ".join(parts + ([f"{workload.requests} requests"] if workload.requests else []))
@@ -81,12 +81,15 @@ def _plain(length: Length) -> dict[str, object]:
     return plain
 
 
-def _seconds(benchmark: Benchmark) -> float:
-    once = sum(_workload_seconds(workload) for workload in benchmark.workloads)
-    return once * benchmark.trials * len(benchmark.runtimes) * len(benchmark.models)
+def _time_text(benchmark: Benchmark) -> str:
+    """How long arrivals last, where the file says it; traces and loops bounded by requests end when they end."""
+    known = [seconds for workload in benchmark.workloads if (seconds := _workload_seconds(workload)) is not None]
+    total = sum(known) * benchmark.trials * len(benchmark.runtimes) * len(benchmark.models)
+    rest = "" if len(known) == len(benchmark.workloads) else ", and what the other workloads take"
+    return f"about {total:.0f} s of arrivals{rest}"
 
 
-def _workload_seconds(workload: Workload) -> float:
+def _workload_seconds(workload: Workload) -> float | None:
     if workload.duration_s is not None:
         return workload.duration_s
-    return workload.requests / workload.qps if workload.requests and workload.qps else 0.0
+    return workload.requests / workload.qps if workload.requests and workload.qps else None

@@ -1,0 +1,34 @@
+"""The end of a benchmark on the terminal: answer, table, doubts."""
+
+import io
+
+import pytest
+from record_samples import Engine, sample
+from rich.console import Console
+
+from tokenforge.analysis.summary import summarise
+from tokenforge.cli.summary_table import print_summary
+from tokenforge.domain.canonical import to_plain
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    document, table = sample([Engine(runtime="vllm@1"), Engine(runtime="transformers@1", step_ms=16.0)])
+    shown = io.StringIO()
+    print_summary({**document, "summary": to_plain(summarise(document, table))}, console=Console(file=shown, width=140))
+    return shown.getvalue()
+
+
+def test_the_answer_comes_before_the_table(printed: str) -> None:
+    assert printed.strip().splitlines()[0].startswith(("On ", "vllm@1"))
+    assert "faster" in printed.partition("workload")[0]
+
+
+def test_each_run_has_a_row_with_its_verdict(printed: str) -> None:
+    rows = [line for line in printed.splitlines() if line.rstrip().endswith(("VALID", "SUSPECT"))]
+    assert len(rows) >= 2
+
+
+def test_no_markup_is_left_in_the_text(printed: str) -> None:
+    assert "[/]" not in printed
+    assert "None" not in printed
