@@ -23,6 +23,15 @@ def draw_lengths(length: Length, count: int, *, seed: int, purpose: str) -> Toke
     return _bounded(length, count, chance)
 
 
+def longest_tokens(length: Length) -> int:
+    """The most tokens that a draw may come to, whatever the seed."""
+    if isinstance(length, Fixed):
+        return length.value
+    if isinstance(length, Histogram):
+        return max(value for value, weight in zip(length.values, length.weights, strict=True) if weight > 0)
+    return length.high
+
+
 def _bounded(length: Normal | LogNormal, count: int, chance: np.random.Generator) -> Tokens:
     drawn = _draw(length, count, chance)
     for _ in range(_TRIES):

@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenforge.bench.arrivals import arrival_times_ns
 from tokenforge.bench.chance import derived_seed
 from tokenforge.bench.datasets import read_dataset
-from tokenforge.bench.lengths import draw_lengths
+from tokenforge.bench.lengths import draw_lengths, longest_tokens
 from tokenforge.bench.prompts import PromptMaker, PromptTokenizer, word_prompts
 from tokenforge.bench.traces import FittedTrace, TraceRow, fit_trace, read_trace
 from tokenforge.domain.errors import Fault, InvalidInput
@@ -43,6 +43,7 @@ def plan_trial(
         fitted = fit_trace(_bounded(read_trace(workload.trace), workload), window=window)
         requests = _from_trace(fitted, own_seed=own_seed, tokenizer=tokenizer, form=form)
         return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=(*fitted.notes, *notes))
+    _check_lengths(workload, window)
     times = _times(workload, seed=own_seed)
     if workload.arrival is Arrival.CONCURRENCY and workload.requests is None:
         notes.append(f"planned for {len(times):,} requests at most: a server that answers more ends the trial early")
@@ -53,11 +54,10 @@ def plan_trial(
         prompts = _from_dataset(texts, len(times), tokenizer=tokenizer, form=form)
         if len(texts) < len(times):
             notes.append(f"the dataset holds {len(texts):,} prompts for {len(times):,} requests: later ones repeat")
-        prompt_lengths = [tokens or 0 for _, _, tokens in prompts]
+        _check_window(workload, [tokens or 0 for _, _, tokens in prompts], outputs, window)
     else:
         prefix = workload.shared_prefix_tokens
         prompts = _drawn(prompt_lengths, own_seed=own_seed, tokenizer=tokenizer, form=form, prefix=prefix)
-    _check_window(workload, prompt_lengths, outputs, window)
     requests = _requests(times, prompts, outputs)
     return _trial_plan(workload, trial=trial, seed=own_seed, requests=requests, notes=tuple(notes))
 
@@ -70,11 +70,8 @@ def check_workload(workload: Workload, *, seed: int, window: int | None) -> None
     if workload.dataset is not None:
         read_dataset(Path(workload.dataset))
         return
-    own_seed = derived_seed(seed, workload.name, 0)
-    count = len(_times(workload, seed=own_seed))
-    prompts = draw_lengths(workload.prompt_len, count, seed=own_seed, purpose="prompt").tolist()
-    outputs = draw_lengths(workload.gen_tokens, count, seed=own_seed, purpose="output").tolist()
-    _check_window(workload, prompts, outputs, window)
+    _check_lengths(workload, window)
+    _times(workload, seed=derived_seed(seed, workload.name, 0))
 
 
 def _trial_plan(
@@ -101,7 +98,12 @@ def _bounded(rows: tuple[TraceRow, ...], workload: Workload) -> tuple[TraceRow, 
 
 def _times(workload: Workload, *, seed: int) -> Sequence[int | None]:
     if workload.arrival is not Arrival.CONCURRENCY:
-        return arrival_times_ns(workload, seed=seed)
+        times = arrival_times_ns(workload, seed=seed)
+        if not times:
+            field, message = f"{workload.name}: duration_s", "is so short that not one request arrives"
+            hint = "raise duration_s or qps"
+            raise InvalidInput([Fault(field=field, value=workload.duration_s, message=message, hint=hint)])
+        return times
     if workload.requests is not None:
         return [None] * workload.requests
     guess = (workload.concurrency or 1) * (workload.duration_s or 0) * _CLOSED_LOOP_PER_CLIENT_S
@@ -144,8 +146,11 @@ def _from_trace(
         prompts = _drawn(lengths, own_seed=own_seed, tokenizer=None, form=form, prefix=0)
         return _requests(times, prompts, outputs)
     maker = PromptMaker(tokenizer, name=(own_seed,))
-    rows = [(row.blocks, row.prompt_tokens) for row in fitted.rows]
-    ids = maker.blocks(rows, block_tokens=fitted.block_tokens)
+    if any(row.blocks for row in fitted.rows):
+        rows = [(row.blocks, row.prompt_tokens) for row in fitted.rows]
+        ids = maker.blocks(rows, block_tokens=fitted.block_tokens)
+    else:
+        ids = maker.ids([row.prompt_tokens for row in fitted.rows])
     return _requests(times, _formed(maker, ids, form, tokenizer), outputs)
 
 
@@ -158,6 +163,13 @@ def _requests(times: Sequence[int | None], prompts: Prompts, outputs: list[int])
     )
 
 
+def _check_lengths(workload: Workload, window: int | None) -> None:
+    """Ask what the distributions may come to, not what one seed drew: a later trial must not be refused midway."""
+    if workload.dataset is None:
+        longest = longest_tokens(workload.prompt_len), longest_tokens(workload.gen_tokens)
+        _check_window(workload, [longest[0]], [longest[1]], window)
+
+
 def _check_window(workload: Workload, prompts: list[int], outputs: list[int], window: int | None) -> None:
     if window is None or not prompts:
         return
@@ -166,7 +178,7 @@ def _check_window(workload: Workload, prompts: list[int], outputs: list[int], wi
     if longest > window:
         value = f"{prompt} + {output}"
         message = f"a request of {longest} tokens does not fit the model's window of {window}"
-        hint = "lower prompt_len or gen_tokens, or raise max_model_len if the model allows it"
+        hint = "lower prompt_len or gen_tokens (the `high` of a distribution), or raise max_model_len if the model can"
         raise InvalidInput(
             [Fault(field=f"{workload.name}: prompt_len + gen_tokens", value=value, message=message, hint=hint)]
         )
