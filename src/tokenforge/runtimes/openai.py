@@ -5,24 +5,14 @@ until usage has come. Quirks are options (`openai_settings`), not guesses. A key
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tokenforge import __version__
 from tokenforge.domain.deployment import RuntimeSpec
-from tokenforge.domain.errors import (
-    EngineDead,
-    EngineError,
-    Fault,
-    InvalidInput,
-    InvalidRequest,
-    Overloaded,
-    RuntimeFault,
-)  # fmt: skip
+from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, InvalidRequest
 from tokenforge.domain.generation import (
     Capabilities,
     Chunk,
@@ -30,24 +20,31 @@ from tokenforge.domain.generation import (
     GenerateRequest,
     RuntimeInfo,
     RuntimeStats,
-    Usage,
-)  # fmt: skip
+)
 from tokenforge.domain.runtime import Accelerator, Quant
-from tokenforge.models.tokenizers import TOKENIZER_FILE, load_tokenizer
+from tokenforge.models.tokenizers import TOKENIZER_FILE, load_tokenizer, read_json
 from tokenforge.protocol.sse import SseParser
 from tokenforge.runtimes.base import Recipe, RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams
+from tokenforge.runtimes.openai_answer import AnswerReader
 from tokenforge.runtimes.openai_command import ServerCommand
+from tokenforge.runtimes.openai_server import ANSWER_LIMIT_S, Server
 from tokenforge.runtimes.openai_settings import read_openai_settings
 from tokenforge.runtimes.refusals import refuse_unfit
 
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
-
 _POLL_S = 0.25
-_ANSWER_LIMIT_S = 10.0
-_SILENCE_LIMIT_S = 600.0
+_LAST_BYTES_LIMIT_S = 1.0
 _FALLBACK_WINDOW = 1 << 20
+_ANY_ID = 1 << 31
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stream:
+    """One request in flight. `out` gets chunks, and what ended the task that reads them."""
+
+    reader: AnswerReader
+    out: "asyncio.Queue[Chunk | BaseException]" = field(default_factory=asyncio.Queue)
+    task: "asyncio.Task[None] | None" = None
 
 
 class OpenAIRuntime:
@@ -58,76 +55,81 @@ class OpenAIRuntime:
         self._settings = read_openai_settings(spec.engine_args)
         folder = Path(spec.model_path)
         self._tokenizer = load_tokenizer(folder) if (folder / TOKENIZER_FILE).is_file() else None
-        self._command = ServerCommand(self._settings.command) if self._settings.command else None
-        self._session: ClientSession | None = None
+        words = self._settings.command
+        self._command = ServerCommand(words, model=spec.model_path) if words else None
+        self._server: Server | None = None
         self._info: RuntimeInfo | None = None
-        self._streams = OpenStreams()
-        self._aborted: set[str] = set()
+        self._ids = OpenStreams()
+        self._open: dict[str, _Stream] = {}
 
     async def start(self) -> RuntimeInfo:
         """Start the command if there is one, and wait until the server lists the model."""
-        import aiohttp
-
-        key = self._settings.api_key
-        self._session = aiohttp.ClientSession(
-            base_url=self._base(),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_ANSWER_LIMIT_S, sock_read=_SILENCE_LIMIT_S),
-        )
+        self._server = server = Server(self._base(), api_key=self._settings.api_key)
         if self._command is not None:
-            try:
-                await self._command.start()
-            except OSError as error:
-                raise EngineError(f"{self._settings.command[0]} could not be started: {error.strerror}") from error
-        listed = await self._wait_for_models()
-        self._info = self._describe(listed)
+            await self._command.start()
+        listed = await self._wait_for_models(server)
+        name = self._choose(listed)
+        told = listed.get(name, {})
+        self._info = self._describe(name, window=told.get("max_model_len"), who=await server.identity(told))
         return self._info
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[Chunk]:
         """Stream one completion. Closing the iterator closes the connection, which is how such servers are told."""
-        info, session = self._ready()
-        vocab = 1 << 31 if self._tokenizer is None else self._tokenizer.vocab_size
-        refuse_unfit(request, info, vocab_size=vocab)
-        try:
-            with self._streams.hold(request.request_id):
-                async with session.post("v1/completions", json=self._body(request)) as response:
-                    await _raise_for_status(response)
-                    async for chunk in self._chunks(response, request):
-                        yield chunk
-        except OSError as error:
-            raise EngineDead(f"the connection to the server was lost: {type(error).__name__}") from error
-        except TimeoutError as error:
-            raise EngineError(f"the server was silent for {_SILENCE_LIMIT_S:.0f} s") from error
-        finally:
-            self._aborted.discard(request.request_id)
+        info, server = self._ready()
+        refuse_unfit(request, info, vocab_size=_ANY_ID if self._tokenizer is None else self._tokenizer.vocab_size)
+        body = self._body(request, model=info.model)
+        with self._ids.hold(request.request_id):
+            stream = _Stream(reader=self._new_reader(request))
+            self._open[request.request_id] = stream
+            stream.task = asyncio.create_task(_read(server, body, stream))
+            stream.task.add_done_callback(lambda task: _tell_end(task, stream))
+            is_over = False
+            try:
+                while not isinstance(item := await stream.out.get(), BaseException):
+                    is_over = item.finish is not None
+                    yield item
+                    if is_over:
+                        return
+                if isinstance(item, EngineDead):
+                    await self._tell_command_end()
+                raise item
+            finally:
+                if is_over:  # the connection can be used again when the answer is read to its end
+                    await asyncio.wait({stream.task}, timeout=_LAST_BYTES_LIMIT_S)
+                del self._open[request.request_id]
+                stream.task.cancel()
+                await asyncio.gather(stream.task, return_exceptions=True)
 
     async def abort(self, request_id: str) -> None:
-        """The stream ends with finish=abort at its next read."""
-        if request_id in self._streams:
-            self._aborted.add(request_id)
+        """End the stream with finish=abort now, whatever the server does; its connection is closed."""
+        stream = self._open.get(request_id)
+        if stream is not None and stream.task is not None:
+            usage = stream.reader.usage
+            stream.out.put_nowait(Chunk(finish=FinishReason.ABORT, usage=usage, made_ns=time.monotonic_ns()))
+            stream.task.cancel()
 
     async def health(self) -> None:
-        """Ask for the list of models. Raises EngineDead when it does not come."""
-        _, session = self._ready()
-        if self._command is not None and self._command.exit_code is not None:
-            raise EngineDead(
-                f"the server ended with exit code {self._command.exit_code}: {self._command.last_words(3)}"
-            )
-        if await self._models(session) is None:
-            raise EngineDead("the server does not answer GET /v1/models")
+        """Ask the server. Raises EngineDead when it does not answer, or when its command has ended."""
+        _, server = self._ready()
+        self._require_command(EngineDead, "the server ended")
+        try:
+            await server.require_alive()
+        except EngineDead:
+            await self._tell_command_end()
+            raise
 
     def stats(self) -> RuntimeStats:
         """Streams open from here; what else the server does is unknown."""
-        return RuntimeStats(running=len(self._streams), waiting=0)
+        return RuntimeStats(running=len(self._open), waiting=0)
 
     async def close(self, grace_s: float) -> None:
         """Wait for open streams, abort them, close connections, stop the command."""
-        self._streams.refuse_more()
-        if not await self._streams.ended(timeout_s=grace_s):
-            self._aborted |= set(self._streams.ids())
-        if self._session is not None:
-            await self._session.close()
+        self._ids.refuse_more()
+        await self._ids.ended(timeout_s=grace_s)
+        for request_id in tuple(self._open):
+            await self.abort(request_id)
+        if self._server is not None:
+            await self._server.close()
         if self._command is not None:
             await self._command.stop(grace_s)
 
@@ -136,71 +138,88 @@ class OpenAIRuntime:
             return f"http://127.0.0.1:{self._command.port}/"
         return (self._settings.base_url or "").rstrip("/").removesuffix("/v1") + "/"
 
-    def _ready(self) -> "tuple[RuntimeInfo, ClientSession]":
-        if self._info is None or self._session is None or self._session.closed:
+    def _ready(self) -> tuple[RuntimeInfo, Server]:
+        if self._info is None or self._server is None or self._server.is_closed:
             raise EngineDead("the runtime is not started, or closed")
-        return self._info, self._session
+        return self._info, self._server
 
-    async def _wait_for_models(self) -> Mapping[str, Mapping[str, object]]:
-        assert self._session is not None
-        deadline = time.monotonic() + (self._settings.start_limit_s if self._command else _ANSWER_LIMIT_S)
-        while (models := await self._models(self._session)) is None:
-            if self._command is not None and self._command.exit_code is not None:
-                raise EngineError(f"the server ended while starting: {self._command.last_words()}")
+    def _require_command(self, error: type[EngineDead] | type[EngineError], what: str) -> None:
+        if self._command is not None and self._command.exit_code is not None:
+            raise error(f"{what} with exit code {self._command.exit_code}: {self._command.last_words()}")
+
+    async def _tell_command_end(self) -> None:
+        """Raise the better cause, when the connection was lost because our command has ended (or is about to)."""
+        if self._command is not None and await self._command.ended(timeout_s=_LAST_BYTES_LIMIT_S):
+            self._require_command(EngineDead, "the server ended")
+
+    async def _wait_for_models(self, server: Server) -> Mapping[str, Mapping[str, object]]:
+        limit_s = self._settings.start_limit_s if self._command else ANSWER_LIMIT_S
+        deadline = time.monotonic() + limit_s
+        while (models := await server.models()) is None:
+            self._require_command(EngineError, "the server ended while it started")
             if time.monotonic() > deadline:
-                raise EngineError(f"no answer from {self._base()}v1/models", hint="Is the server up?")
+                raise EngineError(f"no answer from {server.base}v1/models in {limit_s:g} s", hint="Is the server up?")
             await asyncio.sleep(_POLL_S)
         return models
 
-    async def _models(self, session: "ClientSession") -> Mapping[str, Mapping[str, object]] | None:
-        try:
-            async with asyncio.timeout(_ANSWER_LIMIT_S), session.get("v1/models") as response:
-                answer = await response.json(content_type=None) if response.status == 200 else None
-        except (OSError, ValueError):
-            return None
-        listed = answer.get("data") if isinstance(answer, dict) else None
-        if not isinstance(listed, list):
-            return None
-        return {str(m["id"]): m for m in listed if isinstance(m, dict) and "id" in m}
+    def _choose(self, listed: Mapping[str, object]) -> str:
+        settings = self._settings
+        name = settings.model or (next(iter(listed)) if len(listed) == 1 else self._spec.model_path)
+        if settings.model_listed and listed and name not in listed:
+            hint = f"set engine_args.openai.model to one of: {', '.join(listed)}"
+            raise EngineError(f"the server does not list '{name}'", hint=hint)
+        return name
 
-    def _describe(self, listed: Mapping[str, Mapping[str, object]]) -> RuntimeInfo:
-        name = self._settings.model or (next(iter(listed)) if len(listed) == 1 else self._spec.model_path)
-        if listed and name not in listed:
-            raise EngineError(
-                f"the server does not serve '{name}'", hint=f"engine_args.openai.model: {', '.join(listed)}"
-            )
-        window = listed.get(name, {}).get("max_model_len")
-        told = window if isinstance(window, int) else None
-        ids = self._settings.return_token_ids
+    def _describe(self, name: str, *, window: object, who: Mapping[str, object]) -> RuntimeInfo:
+        settings = self._settings
+        told = window if isinstance(window, int) else read_json(Path(self._spec.model_path) / "config.json").get(
+            "max_position_embeddings"
+        )  # fmt: skip
+        kv_tokens, max_num_seqs = who.get("kv_tokens"), who.get("max_num_seqs")
         return RuntimeInfo(
             runtime="openai",
-            engine="openai-compatible server",
-            engine_version="unknown",
+            engine=str(who["engine"]),
+            engine_version=str(who["engine_version"]),
             model=name,
-            max_model_len=self._spec.max_model_len or told or self._config_window() or _FALLBACK_WINDOW,
-            capabilities=Capabilities(seed=True, top_k=ids, ignore_eos=self._settings.ignore_eos),
-            token_level=ids,
-            details={"base_url": self._base(), "prompt_form": self._settings.prompt_form},
+            max_model_len=self._spec.max_model_len or (told if isinstance(told, int) else _FALLBACK_WINDOW),
+            capabilities=Capabilities(
+                seed=settings.seed,
+                stop=settings.stop or settings.return_token_ids,
+                top_k=settings.return_token_ids,
+                ignore_eos=settings.ignore_eos,
+                min_tokens=settings.ignore_eos,
+            ),
+            kv_tokens=kv_tokens if isinstance(kv_tokens, int) else None,
+            max_num_seqs=max_num_seqs if isinstance(max_num_seqs, int) else None,
+            token_level=settings.return_token_ids,
+            simulated=who.get("simulated") is True,
+            details={"prompt_form": settings.prompt_form, "counted_by": self._counted_by()},
         )
 
-    def _config_window(self) -> int | None:
-        path = Path(self._spec.model_path) / "config.json"
-        window = json.loads(path.read_text()).get("max_position_embeddings") if path.is_file() else None
-        return window if isinstance(window, int) else None
+    def _counted_by(self) -> str:
+        if self._settings.usage_in_stream:
+            return "server"
+        return "tokenizer" if self._tokenizer is not None else "events"
 
-    def _body(self, request: GenerateRequest) -> dict[str, object]:
-        sampling = request.sampling
+    def _new_reader(self, request: GenerateRequest) -> AnswerReader:
+        tokenizer = self._tokenizer
+        count = None if tokenizer is None else lambda text: len(tokenizer.encode(text))
+        return AnswerReader(request, wants_ids=self._settings.return_token_ids, count=count)
+
+    def _body(self, request: GenerateRequest, *, model: str) -> dict[str, object]:
+        sampling, settings = request.sampling, self._settings
         body: dict[str, object] = {
-            "model": self._info.model if self._info else "", "prompt": self._prompt(request), "stream": True,
-            "max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p,
-            "stream_options": {"include_usage": True},
+            "model": model, "prompt": self._prompt(request), "stream": True, "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature, "top_p": sampling.top_p,
         }  # fmt: skip
         optional: dict[str, tuple[bool, object]] = {
+            "stream_options": (settings.usage_in_stream, {"include_usage": True}),
             "seed": (sampling.seed is not None, sampling.seed),
-            "stop": (bool(sampling.stop), list(sampling.stop)),
+            "stop": (bool(sampling.stop) and not settings.return_token_ids, list(sampling.stop)),
             "top_k": (sampling.top_k > 0, sampling.top_k),
             "ignore_eos": (sampling.ignore_eos, True),
-            "return_token_ids": (self._settings.return_token_ids, True),
+            "min_tokens": (sampling.min_tokens > 0, sampling.min_tokens),
+            "return_token_ids": (settings.return_token_ids, True),
         }
         return body | {name: value for name, (is_wanted, value) in optional.items() if is_wanted}
 
@@ -210,71 +229,29 @@ class OpenAIRuntime:
         if self._tokenizer is None:
             hint = "give a model folder with a tokenizer, or engine_args.openai.prompt_form: token_ids"
             raise InvalidRequest("token ids cannot be sent as text without a tokenizer", field="prompt", hint=hint)
-        return self._tokenizer.decode(request.prompt_ids)
+        added = tuple(self._tokenizer.raw.encode("").ids)  # what the server's tokenizer puts before every text itself
+        ids = request.prompt_ids[len(added) :] if request.prompt_ids[: len(added)] == added else request.prompt_ids
+        return self._tokenizer.decode(ids, skip_special=False)
 
-    async def _chunks(self, response: "ClientResponse", request: GenerateRequest) -> AsyncIterator[Chunk]:
-        """Chunks of the stream; the last one is held until usage has come or the stream has ended."""
-        parser, last = SseParser(), None
-        usage = Usage(prompt_tokens=len(request.prompt_ids), completion_tokens=0)
+
+async def _read(server: Server, body: Mapping[str, object], stream: _Stream) -> None:
+    """Put every chunk of the answer into `out`, the last one when usage is known."""
+    parser, reader, is_ended = SseParser(), stream.reader, False
+    async with server.post("v1/completions", body) as response:
         async for received in response.content.iter_any():
-            if request.request_id in self._aborted:
-                yield Chunk(finish=FinishReason.ABORT, usage=usage, made_ns=time.monotonic_ns())
-                return
             for event in parser.feed(received):
                 if event.data == "[DONE]":
-                    continue
-                chunk, usage = _read_event(event.data, usage)
-                if chunk.finish is not None:
-                    last = chunk
-                elif last is None and (chunk.text or chunk.token_ids):
-                    yield chunk
-        if last is None:
-            raise EngineError("the server's stream ended without a finish reason")
-        yield replace(last, usage=usage)
+                    stream.out.put_nowait(reader.end())
+                    is_ended = True
+                elif not is_ended and (chunk := reader.read(event.data)) is not None:
+                    stream.out.put_nowait(chunk)
+    if not is_ended:
+        stream.out.put_nowait(reader.end())
 
 
-def _read_event(data: str, usage: Usage) -> tuple[Chunk, Usage]:
-    """One event: its chunk, and usage so far (the server's where it tells, else one token an event with text)."""
-    try:
-        event = json.loads(data)
-    except ValueError as error:
-        raise EngineError(f"the server sent an event that is not JSON: {data[:80]!r}") from error
-    if not isinstance(event, dict) or "error" in event:
-        raise EngineError(f"the server reported an error: {str(event)[:300]}")
-    choices = event.get("choices") or [{}]
-    choice = choices[0]
-    text, ids = choice.get("text") or "", tuple(choice.get("token_ids") or ())
-    told = event.get("usage")
-    if told:
-        usage = Usage(prompt_tokens=told["prompt_tokens"], completion_tokens=told["completion_tokens"])
-    elif text or ids:
-        usage = replace(usage, completion_tokens=usage.completion_tokens + max(1, len(ids)))
-    finish = None if choice.get("finish_reason") is None else _finish(choice["finish_reason"])
-    chunk = Chunk(
-        token_ids=ids, text="" if ids else text, finish=finish, stop_reason=choice.get("stop_reason"), usage=usage,
-        made_ns=time.monotonic_ns(),
-    )  # fmt: skip
-    return chunk, usage
-
-
-def _finish(reason: str) -> FinishReason:
-    return FinishReason(reason) if reason in set(FinishReason) else FinishReason.STOP
-
-
-async def _raise_for_status(response: "ClientResponse") -> None:
-    if response.status < 400:
-        return
-    words = (await response.text())[:300]
-    raise _fault(response.status, words, response.headers.get("retry-after", ""))
-
-
-def _fault(status: int, words: str, retry_after: str) -> RuntimeFault:
-    if status in {429, 503}:
-        seconds = float(retry_after) if retry_after.isdigit() else 1.0
-        return Overloaded(f"the server is full (HTTP {status}): {words}", retry_after_s=seconds)
-    if status < 500:
-        return InvalidRequest(f"the server refused the request (HTTP {status}): {words}")
-    return EngineError(f"the server failed (HTTP {status}): {words}")
+def _tell_end(task: "asyncio.Task[None]", stream: _Stream) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        stream.out.put_nowait(error)
 
 
 def _recipe(version: str | None, _: Accelerator) -> Recipe:

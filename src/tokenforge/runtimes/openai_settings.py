@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from tokenforge.domain.errors import Fault, InvalidInput
 
@@ -11,56 +11,71 @@ from tokenforge.domain.errors import Fault, InvalidInput
 class OpenAISettings:
     """Engine arguments of the `openai` runtime.
 
-    Either `base_url` of a server that runs, or `command` (words; `{port}` is replaced by a free port) that is started,
-    watched and stopped here. `model` is its name there, when it lists several. `prompt_form` is `text`, or `token_ids`
-    where the server takes them. `return_token_ids` asks for ids in the stream (vLLM and our workers give them);
-    `ignore_eos` says that the server understands it. `start_limit_s` bounds the start of a command.
+    Either `base_url` of a server that runs, or `command` (words; `{port}` and `{model}` are filled in) that is started,
+    watched and stopped here; `start_limit_s` bounds its start. `model` is the model's name there.
+
+    The rest are quirks, each off by its default: `prompt_form` is `text`, or `token_ids` where the server takes them;
+    `return_token_ids` asks for ids in the stream (vLLM and our workers give them); `ignore_eos` says that the server
+    knows `ignore_eos` and `min_tokens`; `usage_in_stream` false, that it refuses `stream_options` (tokens are then
+    counted with the model's tokenizer); `stop` or `seed` false, that it ignores them; `model_listed` false, that it
+    serves a model that it does not list (`transformers serve`).
     """
 
     base_url: str | None = None
     command: tuple[str, ...] = ()
-    api_key: str | None = None
+    start_limit_s: float = 300.0
+    api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     prompt_form: str = "text"
     return_token_ids: bool = False
     ignore_eos: bool = False
-    start_limit_s: float = 300.0
+    usage_in_stream: bool = True
+    stop: bool = True
+    seed: bool = True
+    model_listed: bool = True
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "base_url": (str,), "api_key": (str,), "model": (str,), "prompt_form": (str,),
-    "return_token_ids": (bool,), "ignore_eos": (bool,), "start_limit_s": (int, float),
-}  # fmt: skip
+_TEXT = {"base_url", "api_key", "model", "prompt_form"}
+_NUMBERS = {"start_limit_s"}
+_NAMES = tuple(f.name for f in fields(OpenAISettings))
 
 
 def read_openai_settings(args: Mapping[str, object]) -> OpenAISettings:
     """Engine arguments to settings. Raises InvalidInput with every fault; a key's value is never repeated."""
-    faults = [fault for name, value in args.items() if (fault := _fault(name, value)) is not None]
-    if not faults and bool(args.get("base_url")) == bool(args.get("command")):
+    faults = [found for name, value in args.items() if (found := _fault(name, value)) is not None]
+    if not faults and ("base_url" in args) == ("command" in args):
         hint = "give base_url: http://HOST:PORT, or command: [program, --port, '{port}']"
         faults.append(Fault(field="engine_args.openai", value=sorted(args), message="needs one of the two", hint=hint))
     if faults:
         raise InvalidInput(faults, source="engine_args")
-    command = args.get("command", ())
-    assert isinstance(command, list | tuple)
-    values = {name: value for name, value in args.items() if name != "command"}
-    return OpenAISettings(command=tuple(command), **values)  # type: ignore[arg-type]
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
+    return OpenAISettings(**values)  # type: ignore[arg-type]
 
 
 def _fault(name: str, value: object) -> Fault | None:
     place = f"engine_args.openai.{name}"
     shown = "(hidden)" if name == "api_key" else value
-    known = [field.name for field in fields(OpenAISettings)]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-        return Fault(field=place, value=shown, message="is unknown", hint=hint)
-    if name == "command":
-        words = isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value)
-        return None if words else Fault(field=place, value=value, message="must be a list of words")
-    kinds = _KINDS[name]
-    if not isinstance(value, kinds) or (bool not in kinds and isinstance(value, bool)):
-        return Fault(field=place, value=shown, message=f"must be of type {kinds[-1].__name__}")
+    if name not in _NAMES:
+        near = difflib.get_close_matches(name, _NAMES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(_NAMES)}"
+        return Fault(field=place, value="(hidden)" if "key" in name else value, message="is unknown", hint=hint)
+    wrong = _wrong_type(name, value)
+    if wrong is not None:
+        return Fault(field=place, value=shown, message=wrong)
     if name == "prompt_form" and value not in {"text", "token_ids"}:
         return Fault(field=place, value=value, message="is unknown", hint="write text or token_ids")
+    if name == "base_url" and not str(value).startswith(("http://", "https://")):
+        return Fault(field=place, value=value, message="is not an HTTP address", hint="write http://HOST:PORT")
     return None
+
+
+def _wrong_type(name: str, value: object) -> str | None:
+    if name == "command":
+        is_words = isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value)
+        return None if is_words else "must be a list of words"
+    if name in _TEXT:
+        return None if isinstance(value, str) and value else "must be text"
+    if name in _NUMBERS:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        return None if is_number else "must be a number above 0"
+    return None if isinstance(value, bool) else "must be true or false"
