@@ -7,105 +7,16 @@ place).
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import cast
 
-from tokenforge.domain.errors import EngineDead, InvalidRequest
-from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, Sampling
-from tokenforge.models.successor import Recital
-from tokenforge.models.tokenizers import ModelTokenizer
-from tokenforge.runtimes.base import Runtime
-from tokenforge.runtimes.text import with_text
+from subject import FREE_LIMIT_S, Answer, Check, Subject, ask, greedy, new_request, read, refused, slots_are_free
+
+from tokenforge.domain.errors import EngineDead
+from tokenforge.domain.generation import Chunk, FinishReason, Sampling
 
 CHECK_LIMIT_S = 60.0
-_SETTLE_LIMIT_S = 10.0
-_LONG = 400
-_serial = itertools.count()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A started runtime, what it said of itself, and its model; `recital` is the known output, if any."""
-
-    runtime: Runtime
-    info: RuntimeInfo
-    tokenizer: ModelTokenizer
-    recital: Recital | None = None
-
-    @property
-    def slots(self) -> int:
-        """How many sequences it runs at once."""
-        return self.info.max_num_seqs or 4
-
-    def prompt(self, number: int = 0, *, tokens: int = 12) -> tuple[int, ...]:
-        """A prompt of its own for each number, of ids that stand for text."""
-        ids = self.tokenizer.plain_ids
-        return tuple(ids[(number * 7_919 + place * 104_729 + 13) % len(ids)] for place in range(tokens))
-
-
-Check = Callable[[Subject], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Answer:
-    """All chunks of one request."""
-
-    chunks: list[Chunk] = field(default_factory=list)
-
-    @property
-    def ids(self) -> list[int]:
-        """The generated ids."""
-        return [token for chunk in self.chunks for token in chunk.token_ids]
-
-    @property
-    def text(self) -> str:
-        """The generated text."""
-        return "".join(chunk.text for chunk in self.chunks)
-
-    @property
-    def last(self) -> Chunk:
-        """The chunk that says why it ended."""
-        return self.chunks[-1]
-
-
-def new_request(prompt: Sequence[int], sampling: Sampling) -> GenerateRequest:
-    """A request with an id that no other has."""
-    return GenerateRequest(request_id=f"check-{next(_serial)}", prompt_ids=tuple(prompt), sampling=sampling)
-
-
-def greedy(max_tokens: int, *, ignore_eos: bool = True, stop: tuple[str, ...] = (), min_tokens: int = 0) -> Sampling:
-    """Greedy sampling, to exactly `max_tokens` unless told otherwise."""
-    return Sampling(max_tokens=max_tokens, temperature=0.0, ignore_eos=ignore_eos, stop=stop, min_tokens=min_tokens)
-
-
-async def ask(subject: Subject, prompt: Sequence[int], sampling: Sampling) -> Answer:
-    """Everything the runtime yields for one request."""
-    chunks = [chunk async for chunk in subject.runtime.generate(new_request(prompt, sampling))]
-    return Answer(chunks)
-
-
-async def read(subject: Subject, prompt: Sequence[int], sampling: Sampling) -> Answer:
-    """Everything, with text."""
-    stream = with_text(subject.runtime, new_request(prompt, sampling), subject.tokenizer.raw)
-    return Answer([chunk async for chunk in stream])
-
-
-async def settle(subject: Subject) -> None:
-    """Wait until nothing runs or waits; a slot that is never freed fails here."""
-    async with asyncio.timeout(_SETTLE_LIMIT_S):
-        while (stats := subject.runtime.stats()).running or stats.waiting:  # noqa: ASYNC110 - stats have no event
-            await asyncio.sleep(0.02)
-
-
-async def refused(subject: Subject, prompt: Sequence[int], sampling: Sampling) -> None:
-    """Assert that the request is refused as the caller's fault."""
-    try:
-        await ask(subject, prompt, sampling)
-    except InvalidRequest:
-        return
-    raise AssertionError("the request was served, it should have been refused with InvalidRequest")
 
 
 async def a_request_ends_at_max_tokens_with_exact_usage(subject: Subject) -> None:
@@ -155,60 +66,55 @@ async def more_requests_than_slots_all_end(subject: Subject) -> None:
     count = 3 * subject.slots
     answers = await asyncio.gather(*(ask(subject, subject.prompt(n), greedy(8)) for n in range(count)))
     assert [len(answer.ids) for answer in answers] == [8] * count
-    await settle(subject)
+    await slots_are_free(subject)
 
 
 async def a_stop_string_ends_the_text_before_itself(subject: Subject) -> None:
     """finish=stop, the string named, nothing of it shown, usage cut at the token that completed it, the slot free."""
     whole = await read(subject, subject.prompt(4), greedy(32))
     stop = whole.text[len(whole.text) // 2 :][:5]
-    cut = await read(subject, subject.prompt(4), greedy(32, stop=(stop,)))
+    sampling = greedy(subject.long, stop=(stop,))
+    cut, *_ = await asyncio.gather(*(read(subject, subject.prompt(4), sampling) for _ in range(subject.slots)))
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert (cut.last.finish, cut.last.stop_reason) == (FinishReason.STOP, stop)
     assert cut.ids == whole.ids[: len(cut.ids)]
     assert cut.last.usage.completion_tokens == len(cut.ids) < 32
-    await settle(subject)
+    await slots_are_free(subject)
 
 
 async def closing_the_iterator_frees_its_slot(subject: Subject) -> None:
     """Readers of every slot leave after one chunk; the slots serve again."""
     for number in range(subject.slots + 1):
-        request = new_request(subject.prompt(number), greedy(_LONG))
+        request = new_request(subject.prompt(number), greedy(subject.long))
         async with aclosing(cast("AsyncGenerator[Chunk, None]", subject.runtime.generate(request))) as chunks:
-            await anext(chunks)
-    await settle(subject)
-    assert len((await ask(subject, subject.prompt(), greedy(4))).ids) == 4
+            async with asyncio.timeout(FREE_LIMIT_S):
+                await anext(chunks)
+    await slots_are_free(subject)
 
 
 async def cancelling_the_task_frees_its_slot(subject: Subject) -> None:
     """Cancelled readers leave nothing running or waiting behind."""
     tasks = [
-        asyncio.create_task(ask(subject, subject.prompt(number), greedy(_LONG))) for number in range(2 * subject.slots)
+        asyncio.create_task(ask(subject, subject.prompt(number), greedy(subject.long)))
+        for number in range(2 * subject.slots)
     ]
     await asyncio.sleep(0.1)
     for task in tasks:
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(end, asyncio.CancelledError) for end in ends)
-    await settle(subject)
-    assert len((await ask(subject, subject.prompt(), greedy(4))).ids) == 4
+    await slots_are_free(subject)
 
 
-async def abort_ends_one_stream_and_no_other(subject: Subject) -> None:
-    """The aborted stream ends with finish=abort, its neighbour as if alone; a second abort is no error."""
+async def abort_ends_a_stream_and_no_other(subject: Subject) -> None:
+    """Aborted streams end with finish=abort, a neighbour as if alone; a second abort is no error."""
     alone = await ask(subject, subject.prompt(5), greedy(40))
-    request = new_request(subject.prompt(6), greedy(_LONG))
-    beside = asyncio.create_task(ask(subject, subject.prompt(5), greedy(40)))
-    answer = Answer()
-    async for chunk in subject.runtime.generate(request):
-        if not answer.chunks:
-            await subject.runtime.abort(request.request_id)
-            await subject.runtime.abort(request.request_id)
-        answer.chunks.append(chunk)
-    assert answer.last.finish is FinishReason.ABORT
-    assert len(answer.ids) < _LONG
-    assert (await beside).ids == alone.ids
-    await settle(subject)
+    aborted = [_abort_after_one_chunk(subject, subject.prompt(6 + number)) for number in range(subject.slots)]
+    beside, *answers = await asyncio.gather(ask(subject, subject.prompt(5), greedy(40)), *aborted)
+    assert {answer.last.finish for answer in answers} == {FinishReason.ABORT}
+    assert all(0 < len(answer.ids) < subject.long for answer in answers)
+    assert beside.ids == alone.ids
+    await slots_are_free(subject)
 
 
 async def aborting_an_unknown_id_is_no_error(subject: Subject) -> None:
@@ -243,8 +149,7 @@ async def it_serves_after_errors(subject: Subject) -> None:
     """Refused requests leave no trace."""
     for _ in range(subject.slots + 1):
         await refused(subject, (), greedy(4))
-    await settle(subject)
-    assert len((await ask(subject, subject.prompt(), greedy(4))).ids) == 4
+    await slots_are_free(subject)
     await subject.runtime.health()
 
 
@@ -260,7 +165,7 @@ async def an_equal_seed_gives_equal_samples(subject: Subject) -> None:
 
 async def close_ends_open_streams_with_abort(subject: Subject) -> None:
     """Readers are told, later calls are EngineDead, a second close is no error."""
-    tasks = [asyncio.create_task(ask(subject, subject.prompt(n), greedy(_LONG))) for n in range(subject.slots)]
+    tasks = [asyncio.create_task(ask(subject, subject.prompt(n), greedy(subject.long))) for n in range(subject.slots)]
     await asyncio.sleep(0.05)
     await subject.runtime.close(0.0)
     answers = await asyncio.gather(*tasks)
@@ -274,6 +179,17 @@ async def close_ends_open_streams_with_abort(subject: Subject) -> None:
         raise AssertionError("a closed runtime served a call")
 
 
+async def _abort_after_one_chunk(subject: Subject, prompt: Sequence[int]) -> Answer:
+    request = new_request(prompt, greedy(subject.long))
+    answer = Answer()
+    async for chunk in subject.runtime.generate(request):
+        if not answer.chunks:
+            await subject.runtime.abort(request.request_id)
+            await subject.runtime.abort(request.request_id)
+        answer.chunks.append(chunk)
+    return answer
+
+
 CHECKS: tuple[Check, ...] = (
     a_request_ends_at_max_tokens_with_exact_usage,
     chunks_carry_ascending_times,
@@ -284,7 +200,7 @@ CHECKS: tuple[Check, ...] = (
     a_stop_string_ends_the_text_before_itself,
     closing_the_iterator_frees_its_slot,
     cancelling_the_task_frees_its_slot,
-    abort_ends_one_stream_and_no_other,
+    abort_ends_a_stream_and_no_other,
     aborting_an_unknown_id_is_no_error,
     an_empty_prompt_is_refused,
     a_request_beyond_the_window_is_refused,

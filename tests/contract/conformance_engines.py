@@ -1,6 +1,6 @@
 """What a real engine must do beyond the common checks: against models whose answer is known, and options it claims."""
 
-from conformance import Check, Subject, ask, greedy, read, refused, settle
+from subject import Check, Subject, ask, greedy, read, refused, slots_are_free
 
 from tokenforge.domain.generation import FinishReason, Sampling
 from tokenforge.models.successor import Recital
@@ -106,7 +106,7 @@ async def a_stop_word_of_the_known_text_is_found(subject: Subject) -> None:
     answer = await read(subject, (recital.ring[0],), sampling)
     assert answer.text == recital.text[: recital.text.index(stop)]
     assert answer.last.stop_reason == stop
-    await settle(subject)
+    await slots_are_free(subject)
 
 
 def _recital(subject: Subject) -> Recital:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from conformance import CHECK_LIMIT_S, CHECKS, CLOSING_CHECKS, Check, Subject, ask, greedy
+from conformance import CHECK_LIMIT_S, CHECKS, CLOSING_CHECKS
 from conformance_engines import ENGINE_CHECKS, RECITAL_CHECKS
+from subject import Check, Subject, ask, greedy
 
 from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from conformance import CHECKS, CLOSING_CHECKS, Check, Subject
+from conformance import CHECKS, CLOSING_CHECKS
 from conformance_engines import ENGINE_CHECKS, RECITAL_CHECKS
 from engine_runs import ENGINES, Engines
+from subject import Check, Subject
 
 from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.models.tokenizers import load_tokenizer
@@ -24,7 +25,7 @@ ON_SUCCESSOR = (*(check.__name__ for check in RECITAL_CHECKS), "an_engine_that_d
 @pytest.fixture
 async def simulator(models: Callable[[str], Path]) -> AsyncIterator[Subject]:
     folder = models("tiny")
-    args = {"max_num_seqs": 4, "step_ms": 1.0, "start_ms": 0.0}
+    args = {"max_num_seqs": 4, "step_ms": 2.0, "start_ms": 0.0}
     runtime = SIM.build(RuntimeSpec(runtime="sim", model_path=str(folder), served_name="tiny", engine_args=args))
     info = await runtime.start()
     yield Subject(runtime=runtime, info=info, tokenizer=load_tokenizer(folder))
