@@ -111,6 +111,13 @@ async def test_a_server_that_does_not_list_its_model_can_be_told_it() -> None:
     assert server.bodies[0]["model"] == "other"
 
 
+async def test_a_server_whose_list_fails_is_ready_when_it_is_healthy() -> None:
+    server = Server(*PLAIN)
+    server.answers = {"/v1/models": (500, {}), "/health": (200, {})}
+    async with started(server, model="m", model_listed=False) as runtime:
+        assert len(await read(runtime)) == 2
+
+
 async def test_a_refused_key_is_told_at_the_start_and_not_waited_for() -> None:
     server = Server()
     server.answers["/v1/models"] = (401, {})
@@ -259,9 +266,9 @@ async def test_a_program_that_is_not_there_is_named() -> None:
     await runtime.close(0.0)
 
 
-async def test_a_command_that_never_serves_is_given_up() -> None:
-    runtime = commanded("sleep", "600", start_limit_s=0.5)
-    with pytest.raises(EngineError, match=r"no answer from .* in 0\.5 s"):
+async def test_a_command_that_never_serves_is_given_up_with_its_last_words() -> None:
+    runtime = commanded("sh", "-c", "echo loading; exec sleep 600", start_limit_s=0.5)
+    with pytest.raises(EngineError, match=r"no answer from .* in 0\.5 s: loading"):
         await asyncio.wait_for(runtime.start(), 10)
     await runtime.close(0.0)
 

@@ -5,6 +5,7 @@ until usage has come. Quirks are options (`openai_settings`), not guesses. A key
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -155,12 +156,23 @@ class OpenAIRuntime:
     async def _wait_for_models(self, server: Server) -> Mapping[str, Mapping[str, object]]:
         limit_s = self._settings.start_limit_s if self._command else ANSWER_LIMIT_S
         deadline = time.monotonic() + limit_s
-        while (models := await server.models()) is None:
+        while (models := await self._models(server)) is None:
             self._require_command(EngineError, "the server ended while it started")
             if time.monotonic() > deadline:
-                raise EngineError(f"no answer from {server.base}v1/models in {limit_s:g} s", hint="Is the server up?")
+                words = self._command.last_words(3) if self._command is not None else ""
+                what = f"no answer from {server.base}v1/models in {limit_s:g} s" + (f": {words}" if words else "")
+                raise EngineError(what, hint="Is the server up?")
             await asyncio.sleep(_POLL_S)
         return models
+
+    async def _models(self, server: Server) -> Mapping[str, Mapping[str, object]] | None:
+        """What the server lists, None while it is not ready. Where lists say nothing, its health decides."""
+        listed = await server.models()
+        if listed is None and not self._settings.model_listed:
+            with contextlib.suppress(EngineDead):
+                await server.require_alive()
+                return {}
+        return listed
 
     def _choose(self, listed: Mapping[str, object]) -> str:
         settings = self._settings
