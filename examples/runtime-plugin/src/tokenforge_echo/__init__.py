@@ -1,0 +1,1 @@
+"""A runtime plug-in of one page. `runtime.PLUG` is what the entry point names."""
