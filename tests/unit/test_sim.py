@@ -50,12 +50,12 @@ async def test_first_come_is_first_served() -> None:
     assert ends == sorted(set(ends))
 
 
-async def test_preemption_costs_time() -> None:
-    requests = [request(n, n, n, max_tokens=30) for n in range(1, 5)]
-    tight, roomy = await started(kv_tokens=50), await started()
-    await tight.ask_all(requests)
-    await roomy.ask_all(requests)
-    assert tight.time.now_s > roomy.time.now_s
+@pytest.mark.parametrize(("kv_tokens", "is_preempted"), [(50, True), (1_000, False)])
+async def test_only_what_was_preempted_is_prefilled_again(kv_tokens: int, is_preempted: bool) -> None:
+    rig = await started(kv_tokens=kv_tokens, step_ms=0.0, decode_ms=0.0, prefill_tokens_per_s=1_000.0)
+    await rig.ask_all([request(n, n, n, max_tokens=30) for n in range(1, 5)])
+    prompts_s = 4 * 3 / 1_000
+    assert (rig.time.now_s > prompts_s + 1e-6, bool(rig.runtime.stats().preemptions_total)) == (is_preempted,) * 2
 
 
 async def test_an_error_rate_of_one_fails_every_request_before_its_first_token() -> None:
