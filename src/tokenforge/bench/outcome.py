@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tokenforge.analysis.summary import summarise
 from tokenforge.bench.execute import RunLog
-from tokenforge.domain.benchmark import Benchmark
+from tokenforge.domain.benchmark import Benchmark, without_secrets
 from tokenforge.domain.benchmark_record import RECORD_SCHEMA, BenchmarkRecord, RunRecord
 from tokenforge.domain.canonical import sha256_hex, to_plain
 from tokenforge.domain.errors import NotFound, StoreFailed
@@ -57,7 +57,8 @@ def write_outcome(
     rows = [_rows(log, identity=_run_id(circumstances.id, log, number)) for number, log in enumerate(logs)]
     table = requests_table(rows)
     checksum = write_requests(folder / REQUESTS_FILE, table)
-    spec = to_plain(benchmark)
+    shown = without_secrets(benchmark)
+    spec = to_plain(shown)
     assert isinstance(spec, dict)
     record = BenchmarkRecord(
         id=circumstances.id,
@@ -65,7 +66,7 @@ def write_outcome(
         tool=circumstances.tool,
         command=circumstances.command,
         benchmark=spec,
-        spec_hash=sha256_hex(benchmark),
+        spec_hash=sha256_hex(shown),
         environment=circumstances.environment,
         runs=tuple(_run_record(log, row.run_id) for log, row in zip(logs, rows, strict=True)),
         requests_sha256=checksum,
@@ -118,7 +119,7 @@ def _run_record(log: RunLog, identity: str) -> RunRecord:
         model=log.target.model,
         runtime=log.target.runtime,
         workload=log.workload.name,
-        target_url=log.target.url,
+        target_url=_without_userinfo(log.target.url),
         status=log.status,
         cause=log.cause,
         last_words=log.last_words,
@@ -126,3 +127,9 @@ def _run_record(log: RunLog, identity: str) -> RunRecord:
         start_s=log.target.start_s,
         trials=tuple(log.trials),
     )
+
+
+def _without_userinfo(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -3,7 +3,7 @@
 from tokenforge.bench.environment import detect_accelerator
 from tokenforge.bench.order import trial_order
 from tokenforge.cli.show import print_json, print_table
-from tokenforge.domain.benchmark import Benchmark
+from tokenforge.domain.benchmark import Benchmark, without_secrets
 from tokenforge.domain.canonical import sha256_hex, to_plain
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.workload import Arrival, Fixed, Length, Workload
@@ -12,6 +12,7 @@ from tokenforge.runtimes.registry import find_plug
 
 def print_plan(benchmark: Benchmark, *, url: str | None, as_json: bool) -> None:
     """Check the runtimes' recipes and print runs, load and order."""
+    benchmark = without_secrets(benchmark)
     environments = {} if url else _environments(benchmark)
     steps = trial_order(
         runtimes=len(benchmark.runtimes), workloads=len(benchmark.workloads), trials=benchmark.trials,

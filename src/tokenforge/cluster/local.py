@@ -49,6 +49,7 @@ class LocalCluster:
         self._launched += 1
         stem = f"{_file_name(launch.spec.name)}-{os.getpid()}-{self._launched}"
         spec_path, log_path = self._folder / f"{stem}.spec.json", self._folder / f"{stem}.log"
+        spec_path.touch(mode=0o600)  # engine arguments may hold a key
         spec_path.write_text(worker_spec_to_json(launch.spec), encoding="utf-8")
         pipes = _open_pipes()
         try:

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.runtime import Quant, RuntimeRef
@@ -45,3 +45,20 @@ class Benchmark:
     resources: Resources = Resources()
     engine_args: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     price_per_hour: float | None = None
+
+
+_SECRET_WORDS = ("key", "token", "secret", "password")
+_HIDDEN = "(hidden)"
+
+
+def without_secrets(benchmark: Benchmark) -> Benchmark:
+    """The benchmark as it may be shown or recorded: text in engine arguments named like a secret is hidden."""
+    shown = {
+        runtime: {name: _HIDDEN if _is_secret(name, value) else value for name, value in args.items()}
+        for runtime, args in benchmark.engine_args.items()
+    }
+    return replace(benchmark, engine_args=shown)
+
+
+def _is_secret(name: str, value: object) -> bool:
+    return isinstance(value, str) and any(name.lower().split("_")[-1] == word for word in _SECRET_WORDS)
