@@ -21,6 +21,9 @@ class PlannedRequest:
 
     Exactly one of `prompt_ids` and `prompt_text` is set; `prompt_tokens` is its exact length by the tokenizer of the
     target, or None when none is known. `gen_tokens` is the output length asked for.
+
+    A later turn of a conversation has `after`, the index of the turn before it, and no `at_ns`: it is due `think_ns`
+    after that turn ended. `cancel_after_ns` is when the client hangs up, counted from the send; None: it never does.
     """
 
     index: int
@@ -29,6 +32,9 @@ class PlannedRequest:
     prompt_text: str | None = None
     prompt_tokens: int | None = None
     gen_tokens: int
+    after: int | None = None
+    think_ns: int = 0
+    cancel_after_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

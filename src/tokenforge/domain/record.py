@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 class Outcome(enum.StrEnum):
-    """How a request ended, seen from the client."""
+    """How a request ended, seen from the client. `hung_up`: it left as the plan said, which is no error."""
 
     OK = "ok"
     HTTP_ERROR = "http_error"
@@ -18,6 +18,7 @@ class Outcome(enum.StrEnum):
     CONNECT_FAILED = "connect_failed"
     PROTOCOL_ERROR = "protocol_error"
     CANCELLED = "cancelled"
+    HUNG_UP = "hung_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
