@@ -47,10 +47,10 @@ class ScheduleTimer:
 class ReceiveClock:
     """Turns what a read brought into monotonic ns. `steps` counts jumps of the wall clock seen between two syncs."""
 
-    __slots__ = ("_offset", "reads", "steps", "user_stamps")
+    __slots__ = ("_offset", "_offset_before", "reads", "steps", "user_stamps")
 
     def __init__(self) -> None:
-        self._offset = _wall_minus_monotonic()
+        self._offset = self._offset_before = _wall_minus_monotonic()
         self.steps = 0
         self.reads = 0
         self.user_stamps = 0
@@ -60,6 +60,7 @@ class ReceiveClock:
         offset = _wall_minus_monotonic()
         if abs(offset - self._offset) > _STEP_NS:
             self.steps += 1
+            self._offset_before = self._offset
         self._offset = offset
 
     def stamp(self, ancillary: Ancillary, user_ns: int) -> int:
@@ -69,10 +70,17 @@ class ReceiveClock:
             if kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
                 seconds, nanoseconds = _TIMESPEC.unpack(data)
                 at_ns: int = seconds * _NS + nanoseconds - self._offset
+                if self.steps:
+                    at_ns = self._nearest(at_ns, user_ns)
                 if user_ns - _OLDEST_NS < at_ns < user_ns + _FUTURE_SLACK_NS:
                     return at_ns
         self.user_stamps += 1
         return user_ns
+
+    def _nearest(self, at_ns: int, user_ns: int) -> int:
+        """After a step a stamp may be of the clock before it: that reading counts which is nearer to the read."""
+        before_ns = at_ns + self._offset - self._offset_before
+        return min(at_ns, before_ns, key=lambda stamp: abs(user_ns - stamp))
 
 
 def ask_for_kernel_stamps(sock: socket.socket) -> None:

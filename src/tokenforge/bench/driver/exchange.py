@@ -5,12 +5,11 @@ are apart because the first decides when the connection is free, and the second 
 """
 
 import json
-from collections import deque
 
-from tokenforge.bench.driver.answer import Answer, error_message
+from tokenforge.bench.driver.answer import Answer, Event, error_message
 from tokenforge.bench.driver.clock import Ancillary, ReceiveClock
 from tokenforge.bench.driver.http1 import ResponseFramer
-from tokenforge.bench.driver.sse import EventSplitter
+from tokenforge.bench.driver.sse import EventSplitter, lone_event
 from tokenforge.domain.record import Outcome, RequestRecord
 
 _EVENT_STREAM = "text/event-stream"
@@ -21,7 +20,7 @@ class Exchange:
 
     __slots__ = (
         "_body",
-        "_pieces",
+        "_events",
         "_splitter",
         "answer",
         "broken",
@@ -54,37 +53,41 @@ class Exchange:
         self.is_over = False
         self.is_retry = False
         self.is_waiting = False
-        self._pieces: deque[tuple[bytes, int]] = deque()
+        self._events: list[Event] = []
         self._splitter = EventSplitter()
         self._body = b""
 
     def frame(self, clock: ReceiveClock) -> bool:
         """Run the reads kept so far through HTTP framing; True once the response is whole or broken."""
-        framer = self.framer
+        framer, splitter, events = self.framer, self._splitter, self._events
+        is_plain = self.is_stream and framer.is_between_chunks and splitter.is_between_events
         for data, ancillary, user_ns in self.reads:
             stamp = clock.stamp(ancillary, user_ns)
-            body = framer.feed(data)
             self.end_ns = stamp
+            if is_plain and (event := lone_event(data)) is not None:
+                events.append((event, stamp))
+                continue
+            body = framer.feed(data)
             if self.headers_ns is None and framer.status is not None:
                 self.headers_ns = stamp
-            if body:
-                self._pieces.append((body, stamp))
+            if body and self.is_stream:
+                events += splitter.feed(body, stamp)
+            elif body:
+                self._body += body
+            is_plain = self.is_stream and framer.is_between_chunks and splitter.is_between_events
         self.reads.clear()
         return framer.done or framer.error is not None
 
     def interpret(self, limit: int) -> bool:
-        """Read up to `limit` framed pieces; True when none is left."""
-        pieces = self._pieces
-        if not self.is_stream:
-            self._body += b"".join(piece for piece, _ in pieces)
-            pieces.clear()
-            return True
-        events = []
-        for _ in range(min(limit, len(pieces))):
-            events += self._splitter.feed(*pieces.popleft())
-        if events:
+        """Read up to `limit` events; True when none is left."""
+        events = self._events
+        if len(events) <= limit:
             self.answer.read(events)
-        return not pieces
+            self._events = []
+            return True
+        self.answer.read(events[:limit])
+        del events[:limit]
+        return False
 
     @property
     def is_stream(self) -> bool:

@@ -42,6 +42,11 @@ class ResponseFramer:
         return self._mode == _CHUNKED
 
     @property
+    def is_between_chunks(self) -> bool:
+        """The next byte begins a chunk, so `sse.lone_event` may read a chunk in one step."""
+        return self._mode == _CHUNKED and self._left == 0 and not (self._rest or self._trailing or self.error)
+
+    @property
     def ends_by_close(self) -> bool:
         """Only the close of the connection ends the body, so a cut looks like an end."""
         return self._mode == _TO_CLOSE

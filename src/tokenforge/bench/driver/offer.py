@@ -120,7 +120,7 @@ async def _all_ready(children: list[_Child]) -> None:
             line = await asyncio.wait_for(_stdout(child).readline(), _READY_S)
         except TimeoutError:
             line = b""
-        if line != b"ready\n":
+        if not line.startswith(b"ready "):
             raise _failure(child, children, "did not get ready")
 
 
