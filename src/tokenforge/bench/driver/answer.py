@@ -56,15 +56,16 @@ class Answer:
 
     def read(self, events: list[Event]) -> None:
         """Take the next events in order. After a fault nothing more is read."""
-        stamps = [stamp for data, stamp in events if data != _DONE]
-        texts = [data for data, _ in events if data != _DONE]
-        if self.is_done and events:
-            self._fail("events after [DONE]", events[0][0])
-        if _DONE in (data for data, _ in events[:-1]):
-            self._fail("events after [DONE]", events[-1][0])
-        if events and events[-1][0] == _DONE:
+        texts = [data for data, _ in events]
+        if self.is_done and texts:
+            self._fail("events after [DONE]", texts[0])
+        if _DONE in texts:
             self.is_done = True
-        for chunk, stamp, text in zip(self._decode(texts), stamps, texts, strict=False):
+            end = texts.index(_DONE)
+            if end + 1 < len(texts):
+                self._fail("events after [DONE]", texts[-1])
+            del texts[end:]
+        for chunk, (text, stamp) in zip(self._decode(texts), events, strict=False):
             if self.fault is not None:
                 return
             try:

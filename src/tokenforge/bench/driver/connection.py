@@ -21,10 +21,11 @@ _PLAIN_BYTES = 65_536
 class Connection:
     """One socket. `exchange` is what it carries now; `has_rested`: it idled before, so the peer may be gone."""
 
-    __slots__ = ("_epoll", "_out", "_wants_write", "exchange", "fd", "has_rested", "id", "is_tls", "sock")
+    __slots__ = ("_epoll", "_out", "_wants_write", "exchange", "fd", "has_rested", "id", "is_tls", "receive", "sock")
 
     def __init__(self, sock: socket.socket, *, number: int, epoll: select.epoll) -> None:
         self.sock = sock
+        self.receive = sock.recvmsg
         self.fd = sock.fileno()
         self.id = number
         self.is_tls = False

@@ -28,7 +28,10 @@ _READ_BYTES = 16_384
 _FRAME_READS = 64
 _OPEN_AHEAD_MIN = 4
 _OPEN_AHEAD_MAX = 256
+_WRITE = select.EPOLLOUT
 _END = b"\r\n\r\n"
+"""A chunked response can end only with a read that ends so, or with one too short to tell (`_END_BYTES`)."""
+_END_BYTES = len(_END)
 
 
 class LoadLoop:
@@ -114,7 +117,7 @@ class LoadLoop:
 
     def _serve(self, events: list[tuple[int, int]]) -> None:
         """Take what arrived; whatever falls due meanwhile is sent in between."""
-        clock, schedule, connections = time.monotonic_ns, self._schedule, self._traffic.open
+        clock, schedule, connections, receive = time.monotonic_ns, self._schedule, self._traffic.open, self._receive
         for fd, mask in events:
             now_ns = clock()
             if now_ns >= schedule.due_ns:
@@ -124,15 +127,15 @@ class LoadLoop:
                 if fd == self._control_fd:
                     self._hear()
                 continue
-            if mask & select.EPOLLOUT:
+            if mask & _WRITE:
                 self._traffic.push(connection)
-            if mask & ~select.EPOLLOUT:
-                self._receive(connection, now_ns)
+            if mask != _WRITE:
+                receive(connection, now_ns)
 
     def _receive(self, connection: Connection, now_ns: int) -> None:
         """One read. Framing waits until the bytes look like an end, or many are kept: most reads cost one append."""
         try:
-            data, ancillary, _, _ = connection.sock.recvmsg(_READ_BYTES, ANCILLARY_BYTES)
+            data, ancillary, _, _ = connection.receive(_READ_BYTES, ANCILLARY_BYTES)
             if data and connection.is_tls:
                 data = self._decrypted(connection, data)
                 if not data:
@@ -148,7 +151,7 @@ class LoadLoop:
             return
         reads = exchange.reads
         reads.append((data, ancillary, now_ns))
-        if exchange.framer.is_chunked and not _may_end(data) and len(reads) < _FRAME_READS:
+        if data[-4:] != _END and len(data) >= _END_BYTES and len(reads) < _FRAME_READS and exchange.framer.is_chunked:
             return
         is_whole = exchange.frame(self._clock)
         if is_whole:
@@ -202,11 +205,6 @@ class LoadLoop:
         self._traffic.close()
         self._timer.close()
         self._epoll.close()
-
-
-def _may_end(data: bytes) -> bool:
-    """Whether a chunked response can end with this read: its last bytes are CRLF CRLF, or too few to tell."""
-    return data.endswith(_END) or len(data) < len(_END)
 
 
 def _schedule_of(job: ChildJob) -> Schedule:
