@@ -63,3 +63,11 @@ def test_a_disarmed_timer_is_silent() -> None:
     timer.close()
     epoll.close()
     assert events == []
+
+
+def test_a_stamp_from_before_a_step_is_read_by_the_clock_it_was_taken_with() -> None:
+    clock, now_ns = ReceiveClock(), time.monotonic_ns()
+    old = stamp_of(time.time_ns())
+    clock._offset_before, clock._offset = clock._offset, clock._offset + 700_000_000
+    clock.steps = 1
+    assert abs(clock.stamp(old, now_ns) - now_ns) < 5_000_000

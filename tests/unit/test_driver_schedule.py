@@ -26,7 +26,7 @@ def test_answers_do_not_move_an_open_loop() -> None:
     schedule = OpenSchedule(array("q", [0, 5]))
     schedule.begin(ORIGIN)
     schedule.take(ORIGIN)
-    schedule.release()
+    schedule.release(0, ORIGIN)
     assert schedule.due_ns == ORIGIN + 5
 
 
@@ -53,7 +53,7 @@ def test_a_closed_loop_sends_when_a_client_is_free() -> None:
     schedule.begin(ORIGIN)
     assert [schedule.take(ORIGIN) for _ in range(3)] == [0, 1, None]
     assert schedule.due_ns == NEVER
-    schedule.release()
+    schedule.release(0, ORIGIN)
     assert [schedule.take(ORIGIN + 1) for _ in range(2)] == [2, None]
 
 
@@ -61,7 +61,7 @@ def test_a_closed_loop_ends_with_its_plan() -> None:
     schedule = ClosedSchedule(count=1, clients=3, duration_s=None)
     schedule.begin(ORIGIN)
     schedule.take(ORIGIN)
-    schedule.release()
+    schedule.release(0, ORIGIN)
     assert (schedule.is_over(ORIGIN), schedule.due_ns) == (True, NEVER)
 
 
@@ -69,7 +69,7 @@ def test_a_closed_loop_ends_with_its_time() -> None:
     schedule = ClosedSchedule(count=9, clients=1, duration_s=1e-6)
     schedule.begin(ORIGIN)
     assert schedule.take(ORIGIN) == 0
-    schedule.release()
+    schedule.release(0, ORIGIN)
     assert schedule.take(ORIGIN + 1_000) is None
     assert schedule.is_over(ORIGIN + 1_000)
 

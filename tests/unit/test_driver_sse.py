@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenforge.bench.driver.sse import EventSplitter
+from tokenforge.bench.driver.http1 import ResponseFramer
+from tokenforge.bench.driver.sse import EventSplitter, lone_event
 
 STREAM = b': hello\n\ndata: {"a":1}\n\nevent: x\nid: 4\ndata: two\r\ndata: lines\r\n\r\ndata:[DONE]\r\r'
 EVENTS = [b'{"a":1}', b"two\nlines", b"[DONE]"]
@@ -54,3 +55,35 @@ def test_an_unfinished_event_is_left_over_not_given() -> None:
     splitter = EventSplitter()
     assert splitter.feed(b"data: [DONE]\n", 0) == []
     assert splitter.leftover == b"[DONE]"
+
+
+@given(st.binary(max_size=60))
+def test_a_lone_event_is_what_framing_and_splitting_would_give(data: bytes) -> None:
+    chunk = b"%x\r\n%b\r\n" % (len(data) + 8, b"data: " + data + b"\n\n")
+    event = lone_event(chunk)
+    if event is not None:
+        framer = ResponseFramer()
+        framer.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert EventSplitter().feed(framer.feed(chunk), 1) == [(event, 1)]
+        assert framer.is_between_chunks
+
+
+def test_the_usual_read_is_a_lone_event() -> None:
+    assert lone_event(b'f\r\ndata: {"a":1}\n\n\r\n') == b'{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b'e\r\ndata: {"a":1}\n\n\r\n',
+        b'0f\r\ndata: {"a":1}\n\n\r\n',
+        b'f;x=1\r\ndata: {"a":1}\n\n\r\n',
+        b"f\r\nevent: x\nb: 1\n\n\r\n",
+        b'f\r\ndata: {"a":1}\n\n\r\n0\r\n\r\n',
+        b'f\r\ndata: {"a":\n}\n\n\r\n',
+        b"8\r\ndata: \n\n\r\n",
+        b"0\r\n\r\n",
+    ],
+)
+def test_what_is_no_lone_event_is_left_to_the_slow_path(chunk: bytes) -> None:
+    assert lone_event(chunk) is None

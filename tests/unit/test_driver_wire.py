@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenforge.bench.driver.job import DriveJob, Endpoint
-from tokenforge.bench.driver.jobfile import ChildJob, write_job
+from tokenforge.bench.driver.jobfile import ChildJob, JobRow, write_job
 from tokenforge.bench.driver.wire import parse_target, request_bytes, request_head
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.plan import PlannedRequest, TrialPlan
@@ -114,9 +114,14 @@ def test_a_password_in_the_url_becomes_a_header() -> None:
 def test_a_job_file_gives_back_what_was_written(tmp_path: Path) -> None:
     header = {"host": "h", "port": 1, "tls": False, "trial": 2, "process": 0, "processes": 1, "journal": "j"}
     header |= {"concurrency": None, "duration_s": None, "request_timeout_s": 3.0, "drain_s": 4.0}
+    rows = [
+        JobRow(at_ns=7, index=0, asked_prompt_tokens=-1, asked_output_tokens=5, hang_up_ns=9),
+        JobRow(at_ns=-1, index=1, asked_prompt_tokens=3, asked_output_tokens=6, after=0, think_ns=4),
+    ]
     with (tmp_path / "job").open("wb") as file:
-        write_job(file, header=header, rows=[(7, 0, -1, 5), (8, 1, 3, 6)], requests=[b"first", b"other one"])
+        write_job(file, header=header, rows=rows, requests=[b"first", b"other one"])
     read = ChildJob(tmp_path / "job")
     assert [bytes(read.request(position)) for position in range(2)] == [b"first", b"other one"]
-    assert (list(read.at_ns), list(read.index), list(read.asked_prompt_tokens)) == ([7, 8], [0, 1], [-1, 3])
+    assert (list(read.at_ns), list(read.index), list(read.asked_prompt_tokens)) == ([7, -1], [0, 1], [-1, 3])
+    assert (list(read.after), list(read.think_ns), list(read.hang_up_ns)) == ([-1, 0], [0, 4], [9, -1])
     assert (read.count, read.trial, read.drain_s) == (2, 2, 4.0)

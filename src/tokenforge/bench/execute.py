@@ -147,7 +147,7 @@ class _Stage:
             log.keep(plan, result, position=position, began=began)
             raise
         log.keep(plan, result, position=position, began=began)
-        errors = sum(record.outcome is not Outcome.OK for record in result.records)
+        errors = sum(record.outcome not in (Outcome.OK, Outcome.HUNG_UP) for record in result.records)
         self.observer.trial_finished(start, requests=len(result.records), errors=errors)
         await asyncio.sleep(_SETTLE_S)
 
@@ -228,7 +228,14 @@ async def _end(*tasks: "asyncio.Task[object] | asyncio.Task[DriveResult] | None"
 
 def _warm_up_plan(plan: TrialPlan) -> TrialPlan:
     requests: list[PlannedRequest] = [
-        replace(request, at_ns=None, gen_tokens=min(request.gen_tokens, _WARMUP_TOKENS))
+        replace(
+            request,
+            at_ns=None,
+            gen_tokens=min(request.gen_tokens, _WARMUP_TOKENS),
+            after=None,
+            think_ns=0,
+            cancel_after_ns=None,
+        )
         for request in plan.requests[:_WARMUP_REQUESTS]
     ]
     return replace(plan, requests=tuple(requests), concurrency=_WARMUP_CLIENTS, duration_s=None)

@@ -1,8 +1,9 @@
 """The job as a child reads it: a small JSON header, flat arrays, then all request bytes, which the child maps.
 
 Layout: `length` u32, header JSON of that length, then for each request i64 `at_ns` (-1: closed loop), i64 offset into
-the request bytes, i64 length, i64 index, i64 asked prompt tokens (-1: unknown), i64 asked output tokens, each as one
-array, then the request bytes. No pydantic, no domain objects: a plan of a million requests loads in milliseconds.
+the request bytes, i64 length, i64 index, i64 asked prompt tokens (-1: unknown), i64 asked output tokens, i64 `after`
+(position of the turn before, -1: none), i64 thinking time in ns, i64 ns from send to hanging up (-1: never), each as
+one array, then the request bytes. No pydantic, no domain objects: a plan of a million requests loads in milliseconds.
 """
 
 import json
@@ -11,11 +12,28 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 _LENGTH = struct.Struct("<I")
-_COLUMNS = ("at_ns", "offset", "length", "index", "asked_prompt_tokens", "asked_output_tokens")
+_COLUMNS = (
+    "at_ns", "offset", "length", "index", "asked_prompt_tokens", "asked_output_tokens", "after", "think_ns",
+    "hang_up_ns",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One request of a job but its bytes; -1 where there is none."""
+
+    at_ns: int
+    index: int
+    asked_prompt_tokens: int
+    asked_output_tokens: int
+    after: int = -1
+    think_ns: int = 0
+    hang_up_ns: int = -1
 
 
 class ChildJob:
@@ -33,9 +51,8 @@ class ChildJob:
         for _ in _COLUMNS:
             columns.append(array("q", self._map[start : start + 8 * count]))
             start += 8 * count
-        self.at_ns, self._offsets, self._lengths, self.index, self.asked_prompt_tokens, self.asked_output_tokens = (
-            columns
-        )
+        self.at_ns, self._offsets, self._lengths, self.index, *more = columns
+        self.asked_prompt_tokens, self.asked_output_tokens, self.after, self.think_ns, self.hang_up_ns = more
         self._bytes = memoryview(self._map)[start:]
         self.host: str = header["host"]
         self.port: int = header["port"]
@@ -56,18 +73,17 @@ class ChildJob:
         return self._bytes[offset : offset + self._lengths[position]]
 
 
-def write_job(
-    file: IO[bytes], *, header: dict[str, object], rows: Sequence[tuple[int, int, int, int]], requests: Sequence[bytes]
-) -> None:
-    """Write a job. `rows` are (at_ns, index, asked prompt tokens, asked output tokens), one per request."""
+def write_job(file: IO[bytes], *, header: dict[str, object], rows: Sequence[JobRow], requests: Sequence[bytes]) -> None:
+    """Write a job of one row and one request's bytes each."""
     text = json.dumps({**header, "count": len(rows)}).encode()
     offsets, position = array("q"), 0
     for request in requests:
         offsets.append(position)
         position += len(request)
     file.write(_LENGTH.pack(len(text)) + text)
-    at, index, prompt, output = (array("q", column) for column in zip(*rows, strict=True)) if rows else [array("q")] * 4
-    for column in (at, offsets, array("q", map(len, requests)), index, prompt, output):
+    own = {"offset": offsets, "length": array("q", map(len, requests))}
+    for name in _COLUMNS:
+        column = own[name] if name in own else array("q", [getattr(row, name) for row in rows])
         file.write(column.tobytes())
     file.writelines(requests)
     file.flush()

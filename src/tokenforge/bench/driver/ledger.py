@@ -13,8 +13,9 @@ from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.journal import Heartbeat, JournalWriter
 from tokenforge.domain.record import Outcome
 
-_SLICE_PIECES = 32
+_SLICE_EVENTS = 32
 _GC_YOUNG_OBJECTS = 1_000_000
+_NO_ERROR = frozenset({Outcome.OK, Outcome.HUNG_UP})
 
 
 class Ledger:
@@ -55,7 +56,7 @@ class Ledger:
         """Read one slice of the oldest waiting answer; write its record if that was all of it."""
         exchange = self._waiting[0]
         counted = exchange.answer.counted_tokens
-        is_read = exchange.interpret(_SLICE_PIECES)
+        is_read = exchange.interpret(_SLICE_EVENTS)
         self._tokens += exchange.answer.counted_tokens - counted
         if not is_read:
             return
@@ -103,5 +104,5 @@ class Ledger:
             asked=(None if prompt < 0 else prompt, job.asked_output_tokens[position]),
         )
         self._finished += 1
-        self._errors += record.outcome is not Outcome.OK
+        self._errors += record.outcome not in _NO_ERROR
         self._journal.record(record)

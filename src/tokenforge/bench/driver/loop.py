@@ -4,15 +4,16 @@ Order of importance: what is due is sent; what arrived is taken off the sockets 
 answers are read when neither waits. No name lookup, no file, no JSON on the way of a due request.
 """
 
-import bisect
 import gc
 import itertools
 import os
 import select
 import time
+from array import array
 
 from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ScheduleTimer
 from tokenforge.bench.driver.connection import Connection, Connector
+from tokenforge.bench.driver.conversations import ConversationSchedule, openers_of
 from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.driver.ledger import Ledger
 from tokenforge.bench.driver.schedule import NEVER, ClosedSchedule, OpenSchedule, Schedule
@@ -79,7 +80,7 @@ class LoadLoop:
 
     def run(self, origin_ns: int) -> None:
         """Offer the load and wait for the answers."""
-        clock, schedule, ledger = time.monotonic_ns, self._schedule, self._ledger
+        clock, schedule, ledger, traffic = time.monotonic_ns, self._schedule, self._ledger, self._traffic
         schedule.begin(origin_ns)
         ledger.begin(origin_ns)
         next_tick_ns = origin_ns
@@ -87,6 +88,8 @@ class LoadLoop:
             now_ns = clock()
             if now_ns >= schedule.due_ns:
                 self._send_due()
+            if now_ns >= traffic.hang_up_ns:
+                traffic.hang_up(now_ns)
             if now_ns >= next_tick_ns:
                 next_tick_ns = now_ns + _TICK_NS
                 if self._tick(now_ns):
@@ -104,7 +107,7 @@ class LoadLoop:
 
     def _wait(self, now_ns: int, next_tick_ns: int) -> list[tuple[int, int]]:
         """Events, at once if answers wait to be read (unless a send is so close that reading would make it late)."""
-        due_ns = self._schedule.due_ns
+        due_ns = min(self._schedule.due_ns, self._traffic.hang_up_ns)
         if due_ns != self._armed_ns:
             self._armed_ns = due_ns
             self._timer.arm(0 if due_ns == NEVER else due_ns)
@@ -208,14 +211,27 @@ class LoadLoop:
 
 
 def _schedule_of(job: ChildJob) -> Schedule:
+    talks = any(before >= 0 for before in job.after)
+    openers = openers_of(job.after) if talks else range(job.count)
+    first: Schedule
     if job.concurrency is None:
-        return OpenSchedule(job.at_ns)
-    return ClosedSchedule(count=job.count, clients=job.concurrency, duration_s=job.duration_s)
+        first = OpenSchedule(array("q", [job.at_ns[position] for position in openers]) if talks else job.at_ns)
+    else:
+        first = ClosedSchedule(count=len(openers), clients=job.concurrency, duration_s=job.duration_s)
+    if not talks:
+        return first
+    return ConversationSchedule(
+        first,
+        after=job.after,
+        think_ns=job.think_ns,
+        is_planned=job.concurrency is None,
+        duration_s=job.duration_s,
+    )
 
 
 def _first_connections(job: ChildJob) -> int:
     """Enough for a closed loop's clients, or for the first half second of an open loop."""
     if job.concurrency is not None:
         return min(job.concurrency, job.count)
-    early = bisect.bisect_right(job.at_ns, _NS // 2)
+    early = sum(0 <= at_ns <= _NS // 2 for at_ns in job.at_ns[:_OPEN_AHEAD_MAX])
     return min(max(early, _OPEN_AHEAD_MIN), _OPEN_AHEAD_MAX, job.count)

@@ -19,6 +19,7 @@ from typing import IO
 from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, Progress
 from tokenforge.bench.driver.jobfile import write_job
 from tokenforge.bench.driver.reading import Watcher, driver_reading
+from tokenforge.bench.driver.shares import clients_of, conversations, job_rows, share_of
 from tokenforge.bench.driver.wire import parse_target, request_bytes, request_head
 from tokenforge.bench.journal import read_journal
 from tokenforge.domain.record import RequestRecord
@@ -63,9 +64,10 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
 
 
 def process_count(job: DriveJob) -> int:
-    """Driver processes that will run: no more than there are requests, or clients of a closed loop."""
-    clients = len(job.plan.requests) if job.plan.concurrency is None else job.plan.concurrency
-    return max(1, min(job.processes, clients, len(job.plan.requests)))
+    """Driver processes that will run: no more than there are conversations, or clients of a closed loop."""
+    alone = conversations(job.plan)
+    clients = alone if job.plan.concurrency is None else job.plan.concurrency
+    return max(1, min(job.processes, clients, alone))
 
 
 def journal_paths(folder: Path, trial: int) -> list[Path]:
@@ -92,26 +94,17 @@ async def _start(job: DriveJob, process: int) -> _Child:
 
 
 def _write_share(job: DriveJob, process: int, *, journal: Path, file: IO[bytes]) -> None:
-    """The job of one process: every n-th request, and its part of the clients."""
+    """The job of one process."""
     plan, count = job.plan, process_count(job)
     target = parse_target(job.url, job.endpoint)
     head = request_head(target, job)
-    share = plan.requests[process::count]
-    clients = None if plan.concurrency is None else len(range(process, plan.concurrency, count))
+    share = share_of(plan, process=process, processes=count)
     header: dict[str, object] = {"host": target.host, "port": target.port, "tls": target.tls}
     header |= {"trial": plan.trial, "process": process, "processes": count, "journal": str(journal.resolve())}
-    header |= {"concurrency": clients, "duration_s": plan.duration_s}
+    header |= {"concurrency": clients_of(plan, process=process, processes=count), "duration_s": plan.duration_s}
     header |= {"request_timeout_s": job.request_timeout_s, "drain_s": job.drain_s}
-    rows = [
-        (
-            -1 if request.at_ns is None else request.at_ns,
-            request.index,
-            -1 if request.prompt_tokens is None else request.prompt_tokens,
-            request.gen_tokens,
-        )
-        for request in share
-    ]
-    write_job(file, header=header, rows=rows, requests=[request_bytes(head, request, job) for request in share])
+    requests = [request_bytes(head, request, job) for request in share]
+    write_job(file, header=header, rows=job_rows(share), requests=requests)
 
 
 async def _all_ready(children: list[_Child]) -> None:

@@ -20,8 +20,8 @@ class Schedule(Protocol):
     def take(self, now_ns: int) -> int | None:
         """The position of a request due at `now_ns`, which then counts as sent; None when there is none."""
 
-    def release(self) -> None:
-        """One request ended, however."""
+    def release(self, position: int, end_ns: int) -> None:
+        """The request at `position` ended at `end_ns`, however."""
 
     def scheduled_ns(self, position: int) -> int | None:
         """The planned time of a request; None in a closed loop."""
@@ -55,7 +55,7 @@ class OpenSchedule:
         self._aim()
         return self._next - 1
 
-    def release(self) -> None:
+    def release(self, position: int, end_ns: int) -> None:
         """An answer changes nothing here: that is what open means."""
 
     def scheduled_ns(self, position: int) -> int | None:
@@ -105,7 +105,7 @@ class ClosedSchedule:
             self.due_ns = NEVER
         return self._next - 1
 
-    def release(self) -> None:
+    def release(self, position: int, end_ns: int) -> None:
         """A client is free again, and due at once."""
         self._free += 1
         if self._next < self._count:

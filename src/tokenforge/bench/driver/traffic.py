@@ -5,6 +5,7 @@ A request whose kept connection the server closed before any byte of an answer i
 (the keep-alive race is HTTP's, not the server's fault); its `sent_ns` stays the first one.
 """
 
+import heapq
 import time
 
 from tokenforge.bench.driver.clock import ReceiveClock
@@ -12,7 +13,7 @@ from tokenforge.bench.driver.connection import Connection, Connector
 from tokenforge.bench.driver.exchange import Exchange
 from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.driver.ledger import Ledger
-from tokenforge.bench.driver.schedule import Schedule
+from tokenforge.bench.driver.schedule import NEVER, Schedule
 from tokenforge.domain.record import Outcome
 
 
@@ -30,6 +31,8 @@ class Traffic:
         self._schedule = schedule
         self._ledger = ledger
         self._clock = clock
+        self._hang_ups: list[tuple[int, int, Exchange]] = []
+        self.hang_up_ns = NEVER
         self._timeout_ns = int(job.request_timeout_s * 1e9)
 
     def open_ahead(self, wanted: int) -> None:
@@ -50,6 +53,10 @@ class Traffic:
         connection = self._idle.pop() if self._idle else self._connect(exchange)
         if connection is not None:
             self._send(connection, exchange)
+            after_ns = self._job.hang_up_ns[position]
+            if after_ns >= 0:
+                heapq.heappush(self._hang_ups, (now_ns + after_ns, position, exchange))
+                self.hang_up_ns = self._hang_ups[0][0]
 
     def push(self, connection: Connection) -> None:
         """The connection can take more bytes."""
@@ -101,6 +108,15 @@ class Traffic:
             if exchange is None or exchange.deadline_ns > now_ns:
                 return
             self._abandon(connection, Outcome.TIMEOUT, f"no end within {self._job.request_timeout_s:g} s")
+
+    def hang_up(self, now_ns: int) -> None:
+        """Leave the requests whose client was planned to have gone by now; answers that are whole stay as they are."""
+        while self._hang_ups and self._hang_ups[0][0] <= now_ns:
+            exchange = heapq.heappop(self._hang_ups)[2]
+            connection = self.in_flight.get(exchange.position)
+            if connection is not None and connection.exchange is exchange:
+                self._abandon(connection, Outcome.HUNG_UP, "the client hung up, as planned")
+        self.hang_up_ns = self._hang_ups[0][0] if self._hang_ups else NEVER
 
     def cancel_all(self, reason: str) -> None:
         """End everything in flight; what came so far is kept."""
@@ -164,7 +180,7 @@ class Traffic:
     def _end(self, exchange: Exchange) -> None:
         exchange.is_over = True
         self.in_flight.pop(exchange.position, None)
-        self._schedule.release()
+        self._schedule.release(exchange.position, exchange.end_ns or time.monotonic_ns())
         self._ledger.touch(exchange)
 
     def _rest(self, connection: Connection) -> None:
