@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
 from tokenforge.bench.driver.offer import journal_paths, offer
 from tokenforge.bench.driver.reading import driver_reading
@@ -74,11 +75,15 @@ class RunLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offering:
-    """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan."""
+    """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan.
+
+    `processes` None: as many as the plan needs by `capacity`.
+    """
 
     endpoint: Endpoint
     folder: Path
-    processes: int = 1
+    capacity: Capacity
+    processes: int | None = None
 
 
 def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
@@ -134,14 +139,15 @@ class _Stage:
     async def run(self, log: RunLog, step: Step, *, position: int) -> None:
         """One trial: plan, warm up once, offer, record."""
         plan = await asyncio.to_thread(self._plan, log, step.trial)
-        await self._warm_up(log)
+        staffing = staff(plan, self.offering.capacity, processes=self.offering.processes)
+        await self._warm_up(log, staffing)
         log.status = RunStatus.RUNNING
         start = self._start(log, plan, step, position=position)
         self.observer.trial_started(start)
         began = datetime.now(UTC)
         folder = self.offering.folder / f"trial-{position:03d}"
         try:
-            result = await self._offer(log, plan, folder=folder)
+            result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             result = _kept(plan, folder, cause=str(error) or "interrupted")
             log.keep(plan, result, position=position, began=began)
@@ -175,19 +181,21 @@ class _Stage:
             expected_s=plan.duration_s if last is None else last / 1e9,
         )
 
-    async def _warm_up(self, log: RunLog) -> None:
+    async def _warm_up(self, log: RunLog, staffing: Staffing) -> None:
         """A few requests of this workload's shape, not recorded: first-use costs are not part of a trial."""
         key = (log.target.url, log.workload.name)
         if key in self.warmed:
             return
         self.warmed.add(key)
+        self.observer.phase("benchmark", f"{log.workload.name}: {staffing.text}")
         self.observer.phase(log.target.runtime, f"warming up for {log.workload.name}")
         plan = await asyncio.to_thread(self._plan, log, _WARMUP_TRIAL)
-        await self._offer(log, _warm_up_plan(plan), folder=self.offering.folder / f"warm-up-{len(self.warmed):03d}")
+        folder = self.offering.folder / f"warm-up-{len(self.warmed):03d}"
+        await self._offer(log, _warm_up_plan(plan), folder=folder, processes=1)
 
-    async def _offer(self, log: RunLog, plan: TrialPlan, *, folder: Path) -> DriveResult:
+    async def _offer(self, log: RunLog, plan: TrialPlan, *, folder: Path, processes: int) -> DriveResult:
         """Offer the plan while watching the worker; its death ends the offer and is raised with its last words."""
-        job = self._job(log, plan, folder=folder)
+        job = self._job(log, plan, folder=folder, processes=processes)
         load = asyncio.create_task(offer(job, on_progress=self.observer.progress))
         worker = log.target.worker
         watch = None if worker is None else asyncio.create_task(worker.exited())
@@ -200,7 +208,7 @@ class _Stage:
         finally:
             await _end(load, watch)
 
-    def _job(self, log: RunLog, plan: TrialPlan, *, folder: Path) -> DriveJob:
+    def _job(self, log: RunLog, plan: TrialPlan, *, folder: Path, processes: int) -> DriveJob:
         target = log.target
         return DriveJob(
             url=target.url,
@@ -214,7 +222,7 @@ class _Stage:
             drain_s=log.workload.drain_s,
             headers=target.headers,
             folder=folder,
-            processes=self.offering.processes,
+            processes=processes,
         )
 
 

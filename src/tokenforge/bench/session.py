@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
 from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
@@ -33,7 +34,7 @@ class Request:
     folder: Path
     command: str
     endpoint: Endpoint = Endpoint.COMPLETIONS
-    processes: int = 1
+    processes: int | None = None
 
 
 async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
@@ -101,7 +102,8 @@ async def _stop_workers(kit: Kit) -> None:
 
 def _offering(request: Request, *, part: str = "000") -> Offering:
     folder = request.folder / _JOURNALS / part
-    return Offering(endpoint=request.endpoint, folder=folder, processes=request.processes)
+    capacity = measure_capacity()
+    return Offering(endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes)
 
 
 async def _finish(

@@ -48,7 +48,7 @@ class Asked:
     trace: Path | None
     trials: int | None
     seed: int | None
-    processes: int
+    processes: int | None
     plan_only: bool
     out: Path | None
     as_json: bool

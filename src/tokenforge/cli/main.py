@@ -38,7 +38,9 @@ def bench(  # the options of two forms of one command
     trace: Annotated[Path | None, typer.Option(help="With a file: the path of its traces.")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of each workload.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of arrivals, prompts and lengths.")] = None,
-    processes: Annotated[int, typer.Option(help="Load generator processes that share the plan.", min=1)] = 1,
+    processes: Annotated[
+        int | None, typer.Option(help="Load generator processes that share the plan; as many as it needs.", min=1)
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and stop.")] = False,
     out: Out = None,
     as_json: Json = False,
