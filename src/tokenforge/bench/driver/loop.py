@@ -10,10 +10,12 @@ import os
 import select
 import time
 from array import array
+from collections import deque
 
 from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ScheduleTimer
 from tokenforge.bench.driver.connection import Connection, Connector
 from tokenforge.bench.driver.conversations import ConversationSchedule, openers_of
+from tokenforge.bench.driver.exchange import Exchange
 from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.driver.ledger import Ledger
 from tokenforge.bench.driver.schedule import NEVER, ClosedSchedule, OpenSchedule, Schedule
@@ -26,7 +28,8 @@ _HEARTBEAT_TICKS = 2
 _SLACK_NS = 150_000
 _MAX_BACKLOG = 1_024
 _READ_BYTES = 16_384
-_FRAME_READS = 64
+_FRAME_AHEAD_READS = 8
+_FRAME_READS = 256
 _OPEN_AHEAD_MIN = 4
 _OPEN_AHEAD_MAX = 256
 _WRITE = select.EPOLLOUT
@@ -60,6 +63,7 @@ class LoadLoop:
         self._traffic = Traffic(
             job=job, connector=connector, schedule=self._schedule, ledger=self._ledger, clock=self._clock
         )
+        self._unframed: deque[Connection] = deque()
         self._sent_at_tick = 0
         self._ticks = 0
         self._drain_until_ns = NEVER
@@ -101,8 +105,8 @@ class LoadLoop:
                     ledger.work()
                     if clock() >= schedule.due_ns:
                         self._send_due()
-            elif ledger.backlog:
-                ledger.work()
+            else:
+                self._work_ahead()
         self._end()
 
     def _wait(self, now_ns: int, next_tick_ns: int) -> list[tuple[int, int]]:
@@ -111,7 +115,8 @@ class LoadLoop:
         if due_ns != self._armed_ns:
             self._armed_ns = due_ns
             self._timer.arm(0 if due_ns == NEVER else due_ns)
-        is_busy = self._ledger.backlog and due_ns - now_ns > _SLACK_NS
+        has_work = self._unframed or self._ledger.backlog
+        is_busy = has_work and due_ns - now_ns > _SLACK_NS
         return self._epoll.poll(0 if is_busy else max(0.0, (next_tick_ns - now_ns) / _NS))
 
     def _send_due(self) -> None:
@@ -135,8 +140,17 @@ class LoadLoop:
             if mask != _WRITE:
                 receive(connection, now_ns)
 
+    def _work_ahead(self) -> None:
+        """Use a quiet moment: frame a running answer, so that less is left to do at its end, or read a framed one."""
+        if self._unframed:
+            connection = self._unframed.popleft()
+            if connection.exchange is not None and connection.exchange.reads:
+                self._frame(connection, connection.exchange)
+        elif self._ledger.backlog:
+            self._ledger.work()
+
     def _receive(self, connection: Connection, now_ns: int) -> None:
-        """One read. Framing waits until the bytes look like an end, or many are kept: most reads cost one append."""
+        """One read. Framing waits for a quiet moment or bytes that look like an end: most reads cost one append."""
         try:
             data, ancillary, _, _ = connection.receive(_READ_BYTES, ANCILLARY_BYTES)
             if data and connection.is_tls:
@@ -154,8 +168,14 @@ class LoadLoop:
             return
         reads = exchange.reads
         reads.append((data, ancillary, now_ns))
-        if data[-4:] != _END and len(data) >= _END_BYTES and len(reads) < _FRAME_READS and exchange.framer.is_chunked:
-            return
+        if data[-4:] != _END and len(data) >= _END_BYTES and exchange.framer.is_chunked:
+            if len(reads) == _FRAME_AHEAD_READS:
+                self._unframed.append(connection)
+            if len(reads) < _FRAME_READS:
+                return
+        self._frame(connection, exchange)
+
+    def _frame(self, connection: Connection, exchange: Exchange) -> None:
         is_whole = exchange.frame(self._clock)
         if is_whole:
             self._traffic.complete(connection)
