@@ -7,6 +7,7 @@ a trial early, the journals in `job.folder` keep the records until then (`journa
 
 import asyncio
 import contextlib
+import select
 import struct
 import sys
 import tempfile
@@ -45,6 +46,8 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
     Raises DriverFailed, with the records kept, when a child ends on its own, and InvalidInput for a job that cannot be
     sent.
     """
+    if not hasattr(select, "epoll"):
+        raise DriverFailed("the load generator runs on Linux only", hint="use a Linux machine, VM or container")
     job.folder.mkdir(parents=True, exist_ok=True)
     children: list[_Child] = []
     try:
