@@ -5,10 +5,12 @@ The last used connection is used next, so the number of connections follows the 
 """
 
 import errno
+import os
 import select
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from tokenforge.bench.driver.clock import ask_for_kernel_stamps
 from tokenforge.bench.driver.exchange import Exchange
@@ -140,17 +142,20 @@ class Connector:
 
     def open(self) -> Connection:
         """Start a connection; it may be written to at once. Raises OSError (refused, no descriptors left)."""
-        sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ask_for_kernel_stamps(sock)
-            code = sock.connect_ex(self._address)
-            if code not in (0, errno.EINPROGRESS):
-                raise OSError(code, "connect failed")
-            number = next(self._numbers)
-            if self._context is None:
-                return Connection(sock, number=number, epoll=self._epoll)
-            return TlsConnection(sock, number=number, epoll=self._epoll, context=self._context, host=self._host)
-        except BaseException:
-            sock.close()
-            raise
+        with ExitStack() as on_failure:
+            sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            on_failure.callback(sock.close)
+            connection = self._begin(sock)
+            on_failure.pop_all()
+        return connection
+
+    def _begin(self, sock: socket.socket) -> Connection:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ask_for_kernel_stamps(sock)
+        code = sock.connect_ex(self._address)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        number = next(self._numbers)
+        if self._context is None:
+            return Connection(sock, number=number, epoll=self._epoll)
+        return TlsConnection(sock, number=number, epoll=self._epoll, context=self._context, host=self._host)
