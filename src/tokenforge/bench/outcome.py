@@ -15,6 +15,7 @@ from tokenforge.analysis.summary import summarise
 from tokenforge.bench.execute import RunLog
 from tokenforge.domain.benchmark import Benchmark, without_secrets
 from tokenforge.domain.benchmark_record import RECORD_SCHEMA, BenchmarkRecord, RunRecord
+from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.canonical import sha256_hex, to_plain
 from tokenforge.domain.errors import NotFound, StoreFailed
 from tokenforge.domain.run import RunId, RunStatus
@@ -26,13 +27,14 @@ from tokenforge.store.requests_table import RunRecords, read_requests, requests_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What surrounded the runs: identity, time, command (secrets already left out), tool and machine."""
+    """What surrounded the runs: identity, time, command (secrets already left out), tool, machine, calibration."""
 
     id: str
     created_at: str
     command: str
     tool: Mapping[str, str]
     environment: Mapping[str, object]
+    calibration: tuple[Calibration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ def write_outcome(
         environment=circumstances.environment,
         runs=tuple(_run_record(log, row.run_id) for log, row in zip(logs, rows, strict=True)),
         requests_sha256=checksum,
+        calibration=circumstances.calibration,
     )
     document = to_plain(record)
     assert isinstance(document, dict)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from tokenforge.bench.calibration.calibrate import calibrate
+from tokenforge.bench.calibration.subjects import subjects_of
 from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
@@ -20,6 +22,7 @@ from tokenforge.bench.outcome import Circumstances, Outcome, write_outcome
 from tokenforge.bench.plan import check_workload
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
+from tokenforge.domain.calibration import Calibration
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.store.artifacts import open_run_folder
 
@@ -28,13 +31,17 @@ _JOURNALS = "journals"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to run and where to write it. `command` goes into the record, so it must hold no secret."""
+    """What to run and where to write it. `command` goes into the record, so it must hold no secret.
+
+    `calibrate`: measure the load generator's own error after the trials.
+    """
 
     benchmark: Benchmark
     folder: Path
     command: str
     endpoint: Endpoint = Endpoint.COMPLETIONS
     processes: int | None = None
+    calibrate: bool = True
 
 
 async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
@@ -54,7 +61,8 @@ async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseExc
         if ended is not None:
             break
     facts = {"models": [_model_facts(model) for model in models]}
-    return await _finish(request, logs, before=before, facts=facts), ended
+    calibration = await _calibrated(request, logs, ended=ended, kit=kit)
+    return await _finish(request, logs, before=before, facts=facts, calibration=calibration), ended
 
 
 async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
@@ -63,7 +71,8 @@ async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[
     before = read_pressure()
     logs = open_logs([target], request.benchmark)
     ended = await run_trials(logs, request.benchmark, offering=_offering(request), observer=kit.observer)
-    return await _finish(request, logs, before=before, facts={}), ended
+    calibration = await _calibrated(request, logs, ended=ended, kit=kit)
+    return await _finish(request, logs, before=before, facts={}, calibration=calibration), ended
 
 
 def _check_workloads(benchmark: Benchmark, model: ResolvedModel) -> None:
@@ -106,8 +115,24 @@ def _offering(request: Request, *, part: str = "000") -> Offering:
     return Offering(endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes)
 
 
+async def _calibrated(
+    request: Request, logs: Sequence[RunLog], *, ended: BaseException | None, kit: Kit
+) -> tuple[Calibration, ...]:
+    """After the trials, so that the first request does not wait for it; nothing of a benchmark that ended early."""
+    if not request.calibrate or ended is not None:
+        return ()
+    kit.observer.phase("benchmark", "calibrating the load generator")
+    subjects = subjects_of(logs, endpoint=request.endpoint)
+    return await calibrate(subjects, folder=request.folder / _JOURNALS)
+
+
 async def _finish(
-    request: Request, logs: Sequence[RunLog], *, before: Mapping[str, float | None], facts: Mapping[str, object]
+    request: Request,
+    logs: Sequence[RunLog],
+    *,
+    before: Mapping[str, float | None],
+    facts: Mapping[str, object],
+    calibration: tuple[Calibration, ...],
 ) -> Outcome:
     now = datetime.now(UTC)
     after = read_pressure()
@@ -119,6 +144,7 @@ async def _finish(
         command=request.command,
         tool=read_tool(),
         environment=environment,
+        calibration=calibration,
     )
     outcome = await asyncio.to_thread(
         write_outcome, request.folder, request.benchmark, logs, circumstances=circumstances

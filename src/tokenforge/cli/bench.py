@@ -50,6 +50,7 @@ class Asked:
     seed: int | None
     processes: int | None
     plan_only: bool
+    calibrate: bool
     out: Path | None
     as_json: bool
 
@@ -69,6 +70,7 @@ def run(asked: Asked) -> int:
         command=_command_text(asked),
         endpoint=Endpoint.CHAT if asked.chat else Endpoint.COMPLETIONS,
         processes=asked.processes,
+        calibrate=asked.calibrate,
     )
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(sys.stderr) as observer:

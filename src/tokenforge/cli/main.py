@@ -42,6 +42,9 @@ def bench(  # the options of two forms of one command
         int | None, typer.Option(help="Load generator processes that share the plan; as many as it needs.", min=1)
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and stop.")] = False,
+    calibration: Annotated[
+        bool, typer.Option(help="Measure the load generator's own error after the trials (up to 10 s).")
+    ] = True,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +54,8 @@ def bench(  # the options of two forms of one command
     asked = command.Asked(
         file=file, url=url, model=model, rate=rate, concurrency=concurrency, duration_s=duration, requests=requests,
         prompt_len=prompt_len, gen_tokens=gen_tokens, tokenizer=tokenizer, chat=chat, trace=trace, trials=trials,
-        seed=seed, processes=processes, plan_only=plan, out=out, as_json=as_json,
+        seed=seed, processes=processes, plan_only=plan, calibrate=calibration, out=out,
+        as_json=as_json,
     )  # fmt: skip
     raise typer.Exit(command.run(asked))
 

@@ -6,6 +6,7 @@ Together with `requests.parquet` it is all a report needs: the page can be rebui
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.run import RunId, RunStatus
 
 RECORD_SCHEMA = "tokenforge.record/1"
@@ -13,7 +14,11 @@ RECORD_SCHEMA = "tokenforge.record/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverReading:
-    """What the load generator says of itself for one trial. Rates in requests/s, CPU as a share of one core."""
+    """What the load generator says of itself for one trial. Rates in requests/s, CPU as a share of one core.
+
+    `clock_steps` counts jumps of the wall clock, `retried` requests sent again after a stale connection; `scheduling`
+    is how the kernel scheduled the driver (`normal`, or the real-time class it was given).
+    """
 
     processes: int
     asked_rate: float | None
@@ -26,6 +31,9 @@ class DriverReading:
     merged_read_share: float
     kernel_stamps: bool
     stopped_early: str | None = None
+    clock_steps: int = 0
+    retried: int = 0
+    scheduling: str = "normal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +75,8 @@ class RunRecord:
 class BenchmarkRecord:
     """The whole document. `benchmark` is the resolved spec (defaults filled in), `spec_hash` its SHA-256.
 
-    `environment` is what was read from the machine; `requests_sha256` the checksum of `requests.parquet`.
+    `environment` is what was read from the machine; `requests_sha256` the checksum of `requests.parquet`. `calibration`
+    has one entry per workload, none where it was switched off.
     """
 
     schema: str = RECORD_SCHEMA
@@ -80,4 +89,5 @@ class BenchmarkRecord:
     environment: Mapping[str, object]
     runs: tuple[RunRecord, ...]
     requests_sha256: str
+    calibration: tuple[Calibration, ...] = ()
     summary: Mapping[str, object] = field(default_factory=dict)

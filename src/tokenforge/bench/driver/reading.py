@@ -42,6 +42,8 @@ def driver_reading(
         merged_read_share=sum(record.merged_reads for record in records) / reads if reads else 0.0,
         kernel_stamps=stamped > 0 and sum(beat.user_stamps for beat in beats) <= (1 - _KERNEL_SHARE) * stamped,
         stopped_early=reasons[0] if reasons else None,
+        clock_steps=max((beat.clock_steps for beat in beats), default=0),
+        retried=sum(beat.retried for beat in beats),
     )
 
 
