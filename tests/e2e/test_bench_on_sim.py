@@ -87,7 +87,7 @@ def test_a_benchmark_ends_with_its_files_and_says_where_they_are(tokenforge: Run
 def test_output_tokens_are_what_the_engine_said_and_every_stamp_is_there(
     tokenforge: Run, spec: Path, tmp_path: Path
 ) -> None:
-    assert tokenforge("bench", str(spec), "--out", "out").returncode == 0
+    assert tokenforge("bench", str(spec), "--out", "out", "--no-calibration").returncode == 0
     rows = pq.read_table(tmp_path / "out" / "requests.parquet").to_pylist()
     assert {row["output_tokens"] for row in rows} == {8}
     assert all(sum(row["chunk_tokens"]) == row["output_tokens"] == row["counted_tokens"] for row in rows)
@@ -95,10 +95,20 @@ def test_output_tokens_are_what_the_engine_said_and_every_stamp_is_there(
 
 
 def test_the_record_holds_versions_plans_and_a_verdict(tokenforge: Run, spec: Path, tmp_path: Path) -> None:
-    assert tokenforge("bench", str(spec), "--out", "out").returncode == 0
+    assert tokenforge("bench", str(spec), "--out", "out", "--no-calibration").returncode == 0
     run = read_record(tmp_path / "out")["runs"][0]  # type: ignore[index]
     assert (run["status"], run["engine"]["engine"], len(run["trials"])) == ("succeeded", "sim", 2)
     assert len(run["trials"][0]["plan_digest"]) == 64
+
+
+def test_each_workload_is_calibrated_unless_told_otherwise(tokenforge: Run, spec: Path, tmp_path: Path) -> None:
+    assert tokenforge("bench", str(spec), "--out", "out").returncode == 0
+    found = {one["workload"]: one for one in read_record(tmp_path / "out")["calibration"]}  # type: ignore[attr-defined]
+    assert {name: one["cause"] for name, one in found.items()} == {"open": None, "closed": None}
+    assert all(one["ttft_error"]["p99_ms"] < 20 and one["itl_error"]["count"] > 100 for one in found.values())
+    assert not (tmp_path / "out" / "journals").exists()
+    assert tokenforge("bench", str(spec), "--out", "not", "--no-calibration").returncode == 0
+    assert read_record(tmp_path / "not")["calibration"] == []
 
 
 def test_the_report_is_rebuilt_byte_for_byte(tokenforge: Run, spec: Path, tmp_path: Path) -> None:
@@ -113,7 +123,7 @@ def test_the_same_seed_gives_the_same_plans_and_another_seed_others(
 ) -> None:
     digests = []
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        assert tokenforge("bench", str(spec), "--out", name, "--seed", seed).returncode == 0
+        assert tokenforge("bench", str(spec), "--out", name, "--seed", seed, "--no-calibration").returncode == 0
         runs = read_record(tmp_path / name)["runs"]
         digests.append([trial["plan_digest"] for run in runs for trial in run["trials"]])  # type: ignore[attr-defined]
     assert digests[0] == digests[1]
@@ -121,7 +131,7 @@ def test_the_same_seed_gives_the_same_plans_and_another_seed_others(
 
 
 def test_json_is_one_document_on_standard_output(tokenforge: Run, spec: Path) -> None:
-    done = tokenforge("bench", str(spec), "--out", "out", "--json")
+    done = tokenforge("bench", str(spec), "--out", "out", "--no-calibration", "--json")
     assert json.loads(done.stdout)["record"]["runs"][0]["status"] == "succeeded"
 
 

@@ -56,7 +56,7 @@ def test_of_several_runtimes_the_fastest_pace_counts() -> None:
     assert (both.ttft_s, both.itl_s) == (0.01, 0.004)
 
 
-@pytest.mark.parametrize("rate", [1, 5, 20, 100])
+@pytest.mark.parametrize("rate", [5, 20, 100])
 def test_chunks_per_second_stay_as_they_were(rate: float) -> None:
     one = load(rate, itl_s=0.02)
     repeat = repeated(one)
@@ -73,6 +73,14 @@ def test_it_is_short_and_has_enough_requests(rate: float, chunks: int) -> None:
     assert last < WINDOW_S * S
     assert repeat.ttft_s + repeat.chunks * repeat.itl_s < 0.95
     assert 60 <= len(repeat.plan.requests) < 700
+
+
+@pytest.mark.parametrize("at_ns", [(0,), (0, S), tuple(range(0, S, S // 20))])
+def test_the_few_arrivals_of_a_short_trial_come_again(at_ns: tuple[int, ...]) -> None:
+    times = [request.at_ns or 0 for request in repeated(replace(load(1), at_ns=at_ns, chunks=8)).plan.requests]
+    assert 90 <= len(times) <= 160
+    assert times == sorted(times)
+    assert max(np.diff(times)) < 2 * S * WINDOW_S / len(times)
 
 
 def test_a_fast_load_with_short_answers_is_repeated_as_it_was() -> None:

@@ -92,11 +92,11 @@ def repeat_of(load: Load, *, window_s: float) -> Repeat | None:
 
 def _open(load: Load, *, window_s: float) -> Repeat:
     peak = len(_busiest(load.at_ns, window_s * _NS)) / window_s
-    span_s = max(window_s, (load.at_ns[-1] - load.at_ns[0]) / _NS)
+    mean = _NS / _period_ns(load.at_ns) * len(load.at_ns)
     answer_s = load.ttft_s + load.chunks * load.itl_s
-    wanted = max(answer_s / _ANSWER_S, _REQUESTS / window_s * span_s / len(load.at_ns))
-    squeeze = max(1.0, min(wanted, _MOST_RATE / peak))
-    arrivals = _busiest(load.at_ns, squeeze * window_s * _NS)
+    squeeze = max(1.0, min(max(answer_s / _ANSWER_S, _REQUESTS / (mean * window_s)), _MOST_RATE / peak))
+    length_ns = squeeze * window_s * _NS
+    arrivals = _busiest(_lasting(load.at_ns, length_ns), length_ns)
     chunks = max(min(load.chunks, _FEWEST_CHUNKS), round(load.chunks / squeeze))
     requests = [_request(i, at_ns=round((at - arrivals[0]) / squeeze), load=load, chunks=chunks)
                 for i, at in enumerate(arrivals)]  # fmt: skip
@@ -130,6 +130,18 @@ def _request(index: int, *, at_ns: int | None, load: Load, chunks: int) -> Plann
     """The prompt begins with the index, by which the null server's log names the answer."""
     text = f"{index} " + "word " * max(0, load.prompt_tokens - 1)
     return PlannedRequest(index=index, at_ns=at_ns, prompt_text=text, gen_tokens=chunks)
+
+
+def _lasting(at_ns: Sequence[int], length_ns: float) -> Sequence[int]:
+    """The arrivals, over again until they last as long as that."""
+    period_ns = _period_ns(at_ns)
+    return [at + round(turn * period_ns) for turn in range(1 + int(length_ns / period_ns)) for at in at_ns]
+
+
+def _period_ns(at_ns: Sequence[int]) -> float:
+    """How long the arrivals last, with the gap after the last; a single one counts as one a second."""
+    span_ns = at_ns[-1] - at_ns[0]
+    return span_ns * len(at_ns) / (len(at_ns) - 1) if span_ns else _NS
 
 
 def _busiest(at_ns: Sequence[int], length_ns: float) -> Sequence[int]:
