@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tokenforge.bench.arrivals import arrival_times_ns
-from tokenforge.domain.workload import Arrival, Workload
+from tokenforge.bench.arrivals import arrival_times_ns, most_arrivals
+from tokenforge.domain.workload import Arrival, Step, Workload
 
 
 def arrive(
@@ -72,3 +72,56 @@ def test_the_same_seed_repeats_and_another_does_not() -> None:
 def test_loads_without_a_schedule_of_their_own_are_refused(arrival: Arrival) -> None:
     with pytest.raises(ValueError, match=str(arrival)):
         arrive(arrival, duration_s=1)
+
+
+def stepped(*steps: tuple[float, float], seed: int = 1, requests: int | None = None) -> list[float]:
+    """Arrival times in seconds of steps (qps, seconds)."""
+    load = tuple(Step(qps=qps, duration_s=span) for qps, span in steps)
+    workload = Workload(name="w", arrival=Arrival.STEP, steps=load, requests=requests)
+    return [time / 1e9 for time in arrival_times_ns(workload, seed=seed)]
+
+
+def test_each_step_has_its_own_rate_up_to_its_own_end() -> None:
+    times = np.array(stepped((20, 100), (100, 50), (5, 200)))
+    counts = [int(((times >= low) & (times < high)).sum()) for low, high in ((0, 100), (100, 150), (150, 350))]
+    assert counts == [pytest.approx(n, abs=4 * n**0.5) for n in (2000, 5000, 1000)]
+    assert times.max() < 350
+
+
+def test_gaps_within_a_step_are_exponential_for_nearly_every_seed() -> None:
+    def p_value(seed: int) -> float:
+        times = np.array(stepped((20, 20), (50, 40), (3, 10), seed=seed))
+        gaps = np.diff(times[(times >= 20) & (times < 60)])
+        return float(stats.kstest(gaps, "expon", args=(0, 1 / 50)).pvalue)
+
+    assert sum(p_value(seed) > 0.01 for seed in range(50)) >= 48
+
+
+def test_nothing_arrives_in_a_pause_wherever_it_is() -> None:
+    times = stepped((0, 2), (50, 2), (0, 3), (50, 2), (0, 1))
+    assert min(times) >= 2
+    assert max(times) < 9
+    assert not [time for time in times if 4 < time < 7]
+
+
+def test_one_step_is_poisson_and_a_step_split_in_two_is_the_same() -> None:
+    assert stepped((20, 10)) == pytest.approx(stepped((20, 4), (20, 6)))
+    assert stepped((20, 10), requests=5) == stepped((20, 10))[:5]
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        Workload(name="w", qps=9, duration_s=10),
+        Workload(name="w", arrival=Arrival.RAMP, qps=1, ramp_to_qps=17, duration_s=10),
+        Workload(name="w", arrival=Arrival.STEP, steps=(Step(qps=9, duration_s=10),)),
+    ],
+)
+def test_the_most_arrivals_are_seldom_exceeded_and_near(workload: Workload) -> None:
+    counts = [len(arrival_times_ns(workload, seed=seed)) for seed in range(50)]
+    assert max(counts) <= most_arrivals(workload) == 128
+
+
+def test_the_most_arrivals_are_exact_where_they_are_said() -> None:
+    assert most_arrivals(Workload(name="w", qps=9, requests=7)) == 7
+    assert most_arrivals(Workload(name="w", arrival=Arrival.CONSTANT, qps=9, duration_s=10)) == 90

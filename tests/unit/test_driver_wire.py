@@ -125,3 +125,20 @@ def test_a_job_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert (list(read.at_ns), list(read.index), list(read.asked_prompt_tokens)) == ([7, -1], [0, 1], [-1, 3])
     assert (list(read.after), list(read.think_ns), list(read.hang_up_ns)) == ([-1, 0], [0, 4], [9, -1])
     assert (read.count, read.trial, read.drain_s) == (2, 2, 4.0)
+
+
+TALK = PlannedRequest(index=2, at_ns=0, messages=(("user", "a"), ("assistant", "b"), ("user", "c")), gen_tokens=3)
+
+
+def test_a_chat_is_sent_as_its_messages() -> None:
+    _, body = sent(replace(job(), endpoint=Endpoint.CHAT), TALK)
+    assert body["messages"] == [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+
+
+def test_messages_are_refused_where_no_chat_is() -> None:
+    with pytest.raises(InvalidInput, match=r"plan.requests\[2\].messages .* completions endpoint takes no messages"):
+        sent(job(), TALK)

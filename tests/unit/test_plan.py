@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tokenforge.bench.plan import check_workload, plan_trial
+from tokenforge.domain.durations import FixedSeconds
 from tokenforge.domain.errors import InvalidInput, NotFound
 from tokenforge.domain.plan import PromptForm, TrialPlan
 from tokenforge.domain.workload import Arrival, Fixed, Trace, TraceFormat, Uniform, Workload
@@ -52,6 +54,12 @@ def test_equal_seeds_give_equal_digests_in_another_process() -> None:
 
 def test_the_digest_is_the_same_on_any_machine() -> None:
     assert a_plan(a_workload(prompt_len=Uniform(low=4, high=40))).digest == GOLDEN
+
+
+def test_the_digest_of_conversations_and_hang_ups_is_the_same_on_any_machine() -> None:
+    talks = a_workload(turns=Fixed(value=2), think_time=FixedSeconds(value=1), gen_tokens=Fixed(value=3))
+    assert a_plan(talks).digest == GOLDEN_TALKS
+    assert a_plan(replace(talks, cancel_share=0.5, cancel_after=FixedSeconds(value=1))).digest == GOLDEN_CANCELLED
 
 
 def test_another_seed_or_trial_gives_another_digest() -> None:
@@ -111,3 +119,5 @@ def test_a_missing_trace_is_found_before_anything_starts(tmp_path: Path) -> None
 
 
 GOLDEN = "d79b72e1d2d1738efa0f01c917e7bb449d1e6665e8e2ffcddcdd97a0f602ef9b"
+GOLDEN_TALKS = "52996beddd20050ea1bad65af15a68b3f3ab40b256fbdd21eaa13f52caab9609"
+GOLDEN_CANCELLED = "7bba114c92eca026bc04a675921378195336b61f608fc70c20f48e28739c7db4"

@@ -7,7 +7,7 @@ import pytest
 from tokenforge.bench.plan import plan_trial
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.plan import PromptForm, TrialPlan
-from tokenforge.domain.workload import Arrival, Fixed, Trace, TraceFormat, Workload
+from tokenforge.domain.workload import Arrival, Dataset, Fixed, Trace, TraceFormat, Workload
 
 
 class Spelling:
@@ -70,9 +70,9 @@ def test_a_closed_loop_bounded_by_time_plans_twenty_thousand_at_most() -> None:
 def test_prompts_of_a_dataset_that_must_repeat_are_told(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     path.write_text('{"prompt": "a"}\n{"prompt": "bc"}\n')
-    short, long = (plan(Workload(name="d", qps=10, requests=n, dataset=str(path))) for n in (2, 5))
-    assert short.notes == ()
-    assert "2 prompts for 5 requests" in long.notes[0]
+    short, long = (plan(Workload(name="d", qps=10, requests=n, dataset=Dataset(path=str(path)))) for n in (2, 5))
+    assert not any("repeat" in note for note in short.notes)
+    assert "2 prompts for 5 requests" in long.notes[1]
 
 
 def test_the_request_that_does_not_fit_is_shown_as_it_is() -> None:

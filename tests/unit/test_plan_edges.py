@@ -1,5 +1,6 @@
 """Plans at their edges: what may not fit, what would be empty, and how long planning takes to grow."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,24 @@ def test_a_trace_without_blocks_has_prompts_that_differ_from_their_first_token_o
     assert len({(request.prompt_ids or ())[0] for request in requests}) == 26
 
 
+SAMPLES = {
+    "azure": "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-01-01 00:00:00,9,3\n",
+    "burstgpt": "Timestamp,Request tokens,Response tokens\n5,9,3\n",
+    "mooncake": '{"timestamp": 0, "input_length": 9, "output_length": 3, "hash_ids": [0]}\n',
+}
+
+
+def with_sample(workload: Workload, folder: Path) -> Workload:
+    """The workload; a trace, which the user has to bring, is of one request."""
+    if workload.trace is None:
+        return workload
+    (folder / "trace").write_text(SAMPLES[workload.trace.format])
+    return replace(workload, trace=replace(workload.trace, path=str(folder / "trace")))
+
+
 @pytest.mark.parametrize("path", sorted(WORKLOADS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_workload_file_can_be_read_and_fits_the_tiny_model(path: Path) -> None:
+def test_every_workload_file_can_be_read_and_fits_the_tiny_model(path: Path, tmp_path: Path) -> None:
     for workload in load_benchmark(path).workloads:
-        if workload.trace is None:
-            check_workload(workload, seed=0, window=2048)
-            assert plan(workload, window=2048, tokenizer=Letters()).requests
+        ready = with_sample(workload, tmp_path)
+        check_workload(ready, seed=0, window=2048)
+        assert plan(ready, window=2048, tokenizer=Letters()).requests

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenforge.bench.prompts import PromptMaker, word_prompts
+from tokenforge.bench.prompts import Prefix, PromptMaker, word_prompts
 from tokenforge.models.tokenizers import ModelTokenizer, load_tokenizer
 
 
@@ -23,7 +23,7 @@ class Letters:
 
 
 def letters(count: int, *, length: int = 20, prefix: int = 0, name: object = 1) -> list[tuple[int, ...]]:
-    return PromptMaker(Letters(), name=(name,), shared_prefix_tokens=prefix).ids([length] * count)
+    return PromptMaker(Letters(), name=(name,), prefix=Prefix(tokens=prefix)).ids([length] * count)
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +80,6 @@ def test_words_begin_differently_even_when_there_are_more_prompts_than_words() -
 
 
 def test_words_share_a_prefix_when_asked() -> None:
-    texts = [text.split() for text in word_prompts([9] * 50, name=(1,), shared_prefix_words=5)]
+    texts = [text.split() for text in word_prompts([9] * 50, name=(1,), prefix=Prefix(tokens=5))]
     assert all(one[:5] == other[:5] and one[5:7] != other[5:7] for one, other in pairwise(texts))
     assert {len(words) for words in texts} == {9}

@@ -72,3 +72,43 @@ def test_half_of_a_prompt_shared_in_the_trace_is_half_shared_here(tmp_path: Path
 def test_scaling_keeps_the_share_of_a_prompt_that_is_shared(tmp_path: Path) -> None:
     alike, length = shared_tokens(tmp_path, window=173)
     assert alike / length == pytest.approx(0.5, abs=0.02)
+
+
+def heads_of(groups: int, *, form: PromptForm = PromptForm.TOKEN_IDS, words: bool = False) -> dict[object, int]:
+    """How many of 400 prompts begin with each of the prefixes."""
+    workload = Workload(
+        name="w", qps=20, requests=400, prompt_len=Fixed(value=12), shared_prefix_tokens=8, shared_prefix_groups=groups
+    )
+    plan = plan_trial(workload, trial=0, seed=1, tokenizer=None if words else Spelling(), window=None, form=form)
+    heads: dict[object, int] = {}
+    for request in plan.requests:
+        said = (request.prompt_text or "").split() if words else request.prompt_ids or request.prompt_text or ""
+        heads[tuple(said[:8])] = heads.get(tuple(said[:8]), 0) + 1
+    return heads
+
+
+@pytest.mark.parametrize(
+    ("form", "words"), [(PromptForm.TOKEN_IDS, False), (PromptForm.TEXT, False), (PromptForm.TEXT, True)]
+)
+def test_each_prompt_begins_with_one_of_the_groups_prefixes(form: PromptForm, words: bool) -> None:
+    heads = heads_of(4, form=form, words=words)
+    assert len(heads) == 4
+    assert all(count == pytest.approx(100, abs=35) for count in heads.values())
+
+
+def test_one_group_is_the_prefix_that_all_share() -> None:
+    (alone,) = heads_of(1)
+    assert alone in heads_of(4)
+
+
+def test_later_rows_of_a_mooncake_trace_share_what_their_blocks_share(tmp_path: Path) -> None:
+    rows = [([0, 1], 1000), ([0, 2], 900), ([0, 1, 3], 1500), ([4], 300), ([0], 300)]
+    lines = [{"timestamp": 1, "input_length": size, "output_length": 1, "hash_ids": ids} for ids, size in rows]
+    (tmp_path / "m").write_text("\n".join(map(json.dumps, lines)))
+    workload = Workload(name="m", arrival=Arrival.TRACE, trace=Trace(path=str(tmp_path / "m"), format="mooncake"))
+    plan = plan_trial(workload, trial=0, seed=1, tokenizer=Spelling(), window=None, form=PromptForm.TOKEN_IDS)
+    first, second, third, other, short = (request.prompt_ids or () for request in plan.requests)
+    assert first[:512] == second[:512] == third[:512]
+    assert (first[512:1000], short) == (third[512:1000], first[:300])
+    assert second[512:900] != first[512:900]
+    assert other[:40] != first[:40]

@@ -83,12 +83,6 @@ def test_a_key_at_the_wrong_level_is_sent_to_the_right_one() -> None:
     assert "top of the document" in the_fault(seed=3).hint
 
 
-def test_what_is_not_supported_yet_says_so() -> None:
-    assert the_fault(turns=3).message == "is not supported yet"
-    data = body(workloads=[{"name": "a", "trace": {"path": "x", "format": "burstgpt"}}])
-    assert faults(data)["workloads[0].trace.format"].hint == "burstgpt is not supported yet"
-
-
 def test_a_misspelt_arrival_names_the_nearest_and_lists_all() -> None:
     fault = the_fault(arrival="poison")
     assert "'gamma'" in fault.message
@@ -196,7 +190,7 @@ def test_all_faults_are_found_at_once() -> None:
             "model": "a//b",
             "runtimes": ["Big!"],
             "wokloads": 1,
-            "workloads": [{"name": "a", "qps": -1, "turns": 2}, {"name": "a", "qps": 1, "requests": "5"}],
+            "workloads": [{"name": "a", "qps": -1, "turns": "2"}, {"name": "a", "qps": 1, "requests": "5"}],
         }
     )
     assert set(found) == {

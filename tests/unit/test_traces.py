@@ -47,27 +47,27 @@ def mooncake(tmp_path: Path) -> Trace:
 
 
 def test_azure_times_count_from_the_first_row_to_a_tenth_of_a_microsecond(azure: Trace) -> None:
-    rows = read_trace(azure)
+    rows = read_trace(azure).rows
     assert [row.at_ns for row in rows] == [0, 4_314_579_000, 13_319_410_100]
     assert [(row.prompt_tokens, row.output_tokens) for row in rows] == [(374, 44), (396, 109), (3000, 1)]
 
 
 def test_mooncake_times_are_milliseconds(mooncake: Trace) -> None:
-    assert [row.at_ns for row in read_trace(mooncake)] == [0, 1_500_000_000]
+    assert [row.at_ns for row in read_trace(mooncake).rows] == [0, 1_500_000_000]
 
 
 def test_speed_and_limit(azure: Trace) -> None:
     fast = Trace(path=azure.path, format=azure.format, speed=2.0, limit=2)
-    assert [row.at_ns for row in read_trace(fast)] == [0, 2_157_289_500]
+    assert [row.at_ns for row in read_trace(fast).rows] == [0, 2_157_289_500]
 
 
 def test_lengths_that_fit_are_left_alone(azure: Trace) -> None:
-    fitted = fit_trace(read_trace(azure), window=4000)
+    fitted = fit_trace(read_trace(azure).rows, window=4000)
     assert (fitted.scale, fitted.notes) == (1.0, ())
 
 
 def test_lengths_that_do_not_fit_are_scaled_by_one_factor_and_said_so(azure: Trace) -> None:
-    fitted = fit_trace(read_trace(azure), window=1000)
+    fitted = fit_trace(read_trace(azure).rows, window=1000)
     assert fitted.scale == pytest.approx(1000 / 3001)
     assert max(row.prompt_tokens + row.output_tokens for row in fitted.rows) <= 1000
     assert fitted.rows[0].prompt_tokens == int(374 * fitted.scale)
@@ -113,3 +113,46 @@ def test_an_empty_trace_is_refused(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_text("\n")
     with pytest.raises(InvalidInput, match="no request"):
         read_trace(Trace(path=str(tmp_path / "e.jsonl"), format=TraceFormat.MOONCAKE))
+
+
+BURSTGPT = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
+5,ChatGPT,472,18,490,Conversation log
+45.25,ChatGPT,1087,0,1087,Conversation log
+118,GPT-4,0,276,276,API log
+"""
+
+
+@pytest.fixture
+def burstgpt(tmp_path: Path) -> Trace:
+    (tmp_path / "b.csv").write_text(BURSTGPT)
+    return Trace(path=str(tmp_path / "b.csv"), format=TraceFormat.BURSTGPT)
+
+
+def test_burstgpt_times_are_seconds_and_its_failures_are_skipped_and_counted(burstgpt: Trace) -> None:
+    read = read_trace(burstgpt)
+    assert [(row.at_ns, row.prompt_tokens, row.output_tokens) for row in read.rows] == [
+        (0, 472, 18),
+        (113_000_000_000, 1, 276),
+    ]
+    assert read.notes == (
+        "1 requests of the trace failed when they were recorded (no output tokens): they are not sent",
+    )
+
+
+def test_the_limit_counts_requests_that_are_sent(burstgpt: Trace) -> None:
+    assert len(read_trace(Trace(path=burstgpt.path, format=burstgpt.format, limit=2)).rows) == 2
+    assert read_trace(Trace(path=burstgpt.path, format=burstgpt.format, limit=1)).notes == ()
+
+
+def test_what_was_left_out_stands_in_the_plan(burstgpt: Trace) -> None:
+    workload = Workload(name="b", arrival=Arrival.TRACE, trace=burstgpt)
+    plan = plan_trial(workload, trial=0, seed=1, tokenizer=Letters(), window=100, form=PromptForm.TOKEN_IDS)
+    assert "1 requests of the trace failed" in plan.notes[0]
+    assert "scaled by" in plan.notes[1]
+
+
+@pytest.mark.parametrize("row", ["x,GPT-4,1,2,3,API log", "nan,GPT-4,1,2,3,API log", "9,GPT-4,1.5,2,3,API log", "9"])
+def test_a_bad_burstgpt_row_is_named_by_its_line(burstgpt: Trace, row: str) -> None:
+    Path(burstgpt.path).write_text(BURSTGPT + row + "\n")
+    with pytest.raises(InvalidInput, match="line 5"):
+        read_trace(burstgpt)

@@ -19,7 +19,7 @@ def test_azure_times_may_name_utc_as_the_trace_of_2024_does(tmp_path: Path) -> N
     head = "TIMESTAMP,ContextTokens,GeneratedTokens"
     rows = ("2024-05-10 00:00:00.009930+00:00,2162,5", "2024-05-10 00:00:01+00:00,2399,6")
     trace = a_trace(tmp_path / "a.csv", TraceFormat.AZURE, head, *rows)
-    assert [row.at_ns for row in read_trace(trace)] == [0, 990_070_000]
+    assert [row.at_ns for row in read_trace(trace).rows] == [0, 990_070_000]
 
 
 @pytest.mark.parametrize(

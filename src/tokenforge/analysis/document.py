@@ -167,7 +167,7 @@ def _workload(item: Plain) -> WorkloadFacts:
         concurrency=whole(item, "concurrency"),
         duration_s=number(item, "duration_s"),
         warmup_s=number(item, "warmup_s") or 0.0,
-        has_shared_prompts=shared or item.get("dataset") is not None or item.get("trace") is not None,
+        has_shared_prompts=shared or any(item.get(key) is not None for key in ("turns", "dataset", "trace")),
         slo_ttft_ms=number(slo, "ttft_ms"),
         slo_tpot_ms=number(slo, "tpot_ms"),
         slo_e2e_ms=number(slo, "e2e_ms"),

@@ -8,10 +8,14 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from tokenforge.bench.datasets import DATASET_LOADERS
+from tokenforge.bench.loaders import DATASETS, TRACES, known_formats
+from tokenforge.bench.trace_formats import TRACE_LOADERS
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput, NotFound
 from tokenforge.domain.workload import Workload
 from tokenforge.protocol.benchmark import parse_benchmark
+from tokenforge.protocol.benchmark_workload_rules import Formats
 
 _MAX_BYTES = 1 << 20
 _MAX_VALUES = 100_000
@@ -26,7 +30,7 @@ def load_benchmark(path: Path) -> Benchmark:
         raise InvalidInput([_whole(path, "must be a mapping of keys (model, runtimes, workloads)")], source=str(path))
     plain = _plain(tree, path)
     try:
-        benchmark = parse_benchmark(plain, source=str(path))
+        benchmark = parse_benchmark(plain, source=str(path), formats=_formats())
     except InvalidInput as error:
         raise InvalidInput([_with_line(fault, tree) for fault in error.faults], source=str(path)) from None
     return replace(benchmark, workloads=tuple(_found_from(path.parent, entry) for entry in benchmark.workloads))
@@ -101,12 +105,16 @@ def _with_line(fault: Fault, tree: Mapping[str, object]) -> Fault:
     return fault if line is None else replace(fault, field=f"line {line}: {fault.field}")
 
 
+def _formats() -> Formats:
+    return Formats(traces=known_formats(TRACES, TRACE_LOADERS), datasets=known_formats(DATASETS, DATASET_LOADERS))
+
+
 def _found_from(folder: Path, workload: Workload) -> Workload:
     """Relative files are looked for beside the YAML first, then from where the command runs."""
     if workload.trace is not None:
         workload = replace(workload, trace=replace(workload.trace, path=_beside(folder, workload.trace.path)))
     if workload.dataset is not None:
-        workload = replace(workload, dataset=_beside(folder, workload.dataset))
+        workload = replace(workload, dataset=replace(workload.dataset, path=_beside(folder, workload.dataset.path)))
     return workload
 
 

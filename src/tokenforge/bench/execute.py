@@ -23,7 +23,7 @@ from tokenforge.bench.targets import Target
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.benchmark_record import TrialRecord
 from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
-from tokenforge.domain.plan import PlannedRequest, TrialPlan
+from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
 from tokenforge.domain.record import Outcome, RequestRecord
 from tokenforge.domain.run import RunStatus
 from tokenforge.domain.workload import Workload
@@ -31,7 +31,7 @@ from tokenforge.domain.workload import Workload
 _WARMUP_REQUESTS = 8
 _WARMUP_CLIENTS = 4
 _WARMUP_TOKENS = 32
-_WARMUP_TRIAL = 1_000_000
+_WARMUP_TRIAL = 999_999  # not a round number: its place in a dataset of a round size would be that of trial 0
 _SETTLE_S = 0.2
 
 
@@ -165,11 +165,11 @@ class _Stage:
             seed=self.benchmark.seed,
             tokenizer=target.tokenizer,
             window=target.window,
-            form=target.form,
+            form=PromptForm.MESSAGES if self.offering.endpoint is Endpoint.CHAT else target.form,
         )
 
     def _start(self, log: RunLog, plan: TrialPlan, step: Step, *, position: int) -> TrialStart:
-        last = plan.requests[-1].at_ns if plan.requests else None
+        last = max((request.at_ns for request in plan.requests if request.at_ns is not None), default=None)
         return TrialStart(
             runtime=log.target.runtime,
             workload=log.workload.name,

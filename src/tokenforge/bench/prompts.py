@@ -6,6 +6,7 @@ mended to the exact count. Without a tokenizer, words: their number is near the 
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,17 @@ _WORDS = (
     "river stone cloud paper light green train window market silver garden bridge winter summer letter number "
     "simple quiet gentle narrow bright early famous single second future common public signal method record"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """`tokens` that prompts begin with. Each prompt takes those of one of `groups`, drawn by the seed."""
+
+    tokens: int = 0
+    groups: int = 1
+
+
+NO_PREFIX = Prefix()
 
 
 class PromptTokenizer(Protocol):
@@ -40,13 +52,17 @@ class PromptTokenizer(Protocol):
 
 
 class PromptMaker:
-    """Makes the prompts of one trial. `name` seeds it; the same name and lengths give the same prompts anywhere."""
+    """Makes the prompts of one trial. `name` seeds it; the same name and lengths give the same prompts anywhere.
 
-    def __init__(self, tokenizer: PromptTokenizer, *, name: Sequence[object], shared_prefix_tokens: int = 0) -> None:
+    `prefix` is what prompts begin with: nothing, one text for all, or that of one of several groups.
+    """
+
+    def __init__(self, tokenizer: PromptTokenizer, *, name: Sequence[object], prefix: Prefix = NO_PREFIX) -> None:
         self._tokenizer = tokenizer
         self._name = tuple(name)
         self._plain = np.array(tokenizer.plain_ids, dtype=np.object_)  # shared ints: a quarter of the memory
-        self._prefix = self._draw(shared_prefix_tokens, "prefix")
+        self._prefixes = [self._draw(prefix.tokens, _group_name(group)).tolist() for group in range(prefix.groups)]
+        self._prefix_tokens = prefix.tokens
 
     def ids(self, lengths: Sequence[int]) -> list[tuple[int, ...]]:
         """One prompt per length, drawn in one go; a shared prefix comes first and counts.
@@ -54,16 +70,21 @@ class PromptMaker:
         What follows the prefix begins with another token in each prompt, while the vocabulary lasts, and with another
         pair of tokens after that: not even one token is in a prefix cache by accident.
         """
-        bodies = [max(1, length - len(self._prefix)) if self._prefix.size else length for length in lengths]
+        bodies = [max(1, length - self._prefix_tokens) if self._prefix_tokens else length for length in lengths]
         drawn = self._draw(sum(bodies), "bodies")
         ends = np.cumsum(bodies, dtype=np.int64)
         sizes = np.asarray(bodies, dtype=np.int64)
         self._set_heads(drawn, starts=ends - sizes, lengths=sizes)
-        prefix = self._prefix.tolist()
+        groups = _groups(len(lengths), len(self._prefixes), name=self._name)
         return [
-            tuple(prefix[: length - body] + drawn[end - body : end].tolist())
-            for length, body, end in zip(lengths, bodies, ends, strict=True)
+            tuple(self._prefixes[group][: length - body] + drawn[end - body : end].tolist())
+            for length, body, end, group in zip(lengths, bodies, ends, groups, strict=True)
         ]
+
+    def parts(self, lengths: Sequence[int], *, purpose: str) -> list[tuple[int, ...]]:
+        """Tokens that continue something: no prefix, no head of their own."""
+        drawn, ends = self._draw(sum(lengths), purpose).tolist(), np.cumsum(lengths, dtype=np.int64).tolist()
+        return [tuple(drawn[end - length : end]) for length, end in zip(lengths, ends, strict=True)]
 
     def blocks(self, rows: Sequence[tuple[Sequence[int], int]], *, block_tokens: float) -> list[tuple[int, ...]]:
         """Prompts made of named blocks: equal block ids give equal tokens. A row is (block ids, length).
@@ -84,21 +105,31 @@ class PromptMaker:
             prompts.append(tuple(tokens[:length]))
         return prompts
 
-    def texts(self, prompts: Sequence[tuple[int, ...]]) -> list[str]:
+    def texts(self, prompts: Sequence[tuple[int, ...]], *, purpose: str = "text") -> list[str]:
         """Each prompt as text that encodes to exactly as many tokens."""
-        return [self._text(ids, f"text {number}") for number, ids in enumerate(prompts)]
+        return [self._text(ids, f"{purpose} {number}") for number, ids in enumerate(prompts)]
 
-    def _text(self, ids: tuple[int, ...], purpose: str) -> str:
+    def joined(self, parts: Sequence[tuple[int, ...]], *, purpose: str) -> list[str]:
+        """Texts that each begin with the one before, part after part, and encode to the tokens of all parts so far."""
+        texts: list[str] = []
+        before, tokens = "", 0
+        for number, ids in enumerate(parts):
+            tokens += len(ids)
+            before = self._text(ids, f"{purpose} {number}", before=before, wanted=tokens)
+            texts.append(before)
+        return texts
+
+    def _text(self, ids: tuple[int, ...], purpose: str, *, before: str = "", wanted: int | None = None) -> str:
         """Decode, count, mend: neighbours may have merged, so draw more at the end or cut until the count is right."""
-        wanted, tokens = len(ids), list(ids)
+        wanted, tokens = len(ids) if wanted is None else wanted, list(ids)
         spare = self._draw(_MEND_ROUNDS, purpose).tolist()
         for extra in spare:
-            text = self._tokenizer.decode(tokens)
+            text = before + self._tokenizer.decode(tokens)
             count = len(self._tokenizer.encode(text))
             if count == wanted:
                 return text
-            tokens = [*tokens, extra] if count < wanted else tokens[: len(tokens) - (count - wanted)]
-        return self._tokenizer.decode(tokens)
+            tokens = [*tokens, extra] if count < wanted else tokens[: max(0, len(tokens) - (count - wanted))]
+        return before + self._tokenizer.decode(tokens)
 
     def _set_heads(self, drawn: Ids, *, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> None:
         chance, width = stream(*self._name, "prompts", "heads"), len(self._plain)
@@ -113,21 +144,39 @@ class PromptMaker:
         return self._plain[chance.integers(0, len(self._plain), size=count)]
 
 
-def word_prompts(lengths: Sequence[int], *, name: Sequence[object], shared_prefix_words: int = 0) -> list[str]:
+def word_prompts(lengths: Sequence[int], *, name: Sequence[object], prefix: Prefix = NO_PREFIX) -> list[str]:
     """Texts of about `length` tokens (one word each), for a server whose tokenizer is unknown.
 
     After the shared prefix, which counts, each begins with other words than all the rest, as far as its length allows.
     """
     chance, words = stream(*name, "words"), _WORDS.split()
-    prefix = [words[pick] for pick in chance.integers(0, len(words), size=shared_prefix_words)]
+    chances = [chance, *(stream(*name, "words", _group_name(group)) for group in range(1, prefix.groups))]
+    heads = [[words[pick] for pick in each.integers(0, len(words), size=prefix.tokens)] for each in chances]
+    groups = _groups(len(lengths), prefix.groups, name=name)
     texts: list[str] = []
     for number in chance.permutation(len(lengths)).tolist():
-        length = lengths[len(texts)]
-        body = chance.integers(0, len(words), size=max(1, length - len(prefix))).tolist()
+        length, begin = lengths[len(texts)], heads[groups[len(texts)]]
+        body = chance.integers(0, len(words), size=max(1, length - len(begin))).tolist()
         head = _digits(number, base=len(words), count=_width(len(lengths), base=len(words)))[: len(body)]
         body[: len(head)] = head
-        texts.append(" ".join([*prefix[: length - len(body)], *(words[pick] for pick in body)]))
+        texts.append(" ".join([*begin[: length - len(body)], *(words[pick] for pick in body)]))
     return texts
+
+
+def word_parts(lengths: Sequence[int], *, name: Sequence[object], purpose: str) -> list[str]:
+    """Texts of `length` words each that continue something."""
+    chance, words = stream(*name, "words", purpose), _WORDS.split()
+    return [" ".join(words[pick] for pick in chance.integers(0, len(words), size=length)) for length in lengths]
+
+
+def _groups(count: int, groups: int, *, name: Sequence[object]) -> list[int]:
+    """The prefix group of each prompt."""
+    picks: list[int] = stream(*name, "prompts", "groups").integers(0, groups, size=count).tolist()
+    return picks
+
+
+def _group_name(group: int) -> str:
+    return f"prefix {group}" if group else "prefix"
 
 
 def _width(count: int, *, base: int) -> int:

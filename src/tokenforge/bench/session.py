@@ -24,6 +24,7 @@ from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.calibration import Calibration
 from tokenforge.models.resolve import ResolvedModel
+from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.store.artifacts import open_run_folder
 
 _JOURNALS = "journals"
@@ -68,6 +69,8 @@ async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseExc
 async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
     """Run the benchmark's workloads on one server that already runs."""
     open_run_folder(request.folder)
+    for workload in request.benchmark.workloads:
+        check_workload(workload, seed=request.benchmark.seed, window=target.window, tokenizer=target.tokenizer)
     before = read_pressure()
     logs = open_logs([target], request.benchmark)
     ended = await run_trials(logs, request.benchmark, offering=_offering(request), observer=kit.observer)
@@ -77,8 +80,10 @@ async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[
 
 def _check_workloads(benchmark: Benchmark, model: ResolvedModel) -> None:
     window = min(model.window, benchmark.max_model_len or model.window)
+    has_dataset = any(workload.dataset is not None for workload in benchmark.workloads)
+    tokenizer = load_tokenizer(model.folder) if has_dataset else None
     for workload in benchmark.workloads:
-        check_workload(workload, seed=benchmark.seed, window=window)
+        check_workload(workload, seed=benchmark.seed, window=window, tokenizer=tokenizer)
 
 
 async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLog], kit: Kit) -> BaseException | None:

@@ -55,11 +55,14 @@ def _row(workload: Workload, benchmark: Benchmark) -> tuple[str, ...]:
 
 
 def _arrival_text(workload: Workload) -> str:
+    talks = "" if workload.turns is None else f", conversations of {_length_text(workload.turns)} turns"
     if workload.arrival is Arrival.CONCURRENCY:
-        return f"{workload.concurrency} clients, closed loop"
+        return f"{workload.concurrency} clients, closed loop{talks}"
     if workload.trace is not None:
         return f"{workload.trace.format} trace x {workload.trace.speed:g}"
-    return f"{workload.arrival} {workload.qps:g}/s"
+    if workload.arrival is Arrival.STEP:
+        return "step " + ", ".join(f"{step.qps:g}/s for {step.duration_s:g} s" for step in workload.steps) + talks
+    return f"{workload.arrival} {workload.qps:g}/s{talks}"
 
 
 def _bound_text(workload: Workload) -> str:

@@ -6,6 +6,8 @@ Pure data: the times and lengths themselves are drawn in `bench.arrivals` and `b
 import enum
 from dataclasses import dataclass
 
+from tokenforge.domain.durations import Duration
+
 
 class Arrival(enum.StrEnum):
     """How requests come. All but `concurrency` are open loop: they do not wait for answers."""
@@ -14,15 +16,17 @@ class Arrival(enum.StrEnum):
     CONSTANT = "constant"
     GAMMA = "gamma"
     RAMP = "ramp"
+    STEP = "step"
     TRACE = "trace"
     CONCURRENCY = "concurrency"
 
 
 class TraceFormat(enum.StrEnum):
-    """Published trace layouts that can be replayed."""
+    """Published trace layouts that can be replayed; a plug-in may add others by their name."""
 
     AZURE = "azure"
     MOONCAKE = "mooncake"
+    BURSTGPT = "burstgpt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +76,31 @@ Length = Fixed | Uniform | Normal | LogNormal | Histogram
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A stretch of `duration_s` seconds at a constant rate of `qps` requests/s; 0 is a pause."""
+
+    qps: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Prompts from the user's file at `path`. `format` is `jsonl`, or a plug-in's."""
+
+    path: str
+    format: str = "jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """A recorded load. `path` is the user's file; `speed` 2.0 replays twice as fast; `limit` keeps the first rows.
 
-    Lengths that do not fit the model's window are scaled down together by one factor, which is recorded and reported.
+    `format` is one of TraceFormat, or a plug-in's. Lengths that do not fit the model's window are scaled down together
+    by one factor, which is recorded and reported.
     """
 
     path: str
-    format: TraceFormat
+    format: str
     speed: float = 1.0
     limit: int | None = None
 
@@ -100,7 +121,13 @@ class Workload:
 
     `duration_s` bounds the arrivals (requests in flight then are waited for, within `drain_s`); `requests` bounds their
     number. `warmup_s` of each trial's start is offered but not counted. `burstiness` is the squared inverse CV of
-    gamma arrivals (1.0 is Poisson, lower is burstier). `ramp_to_qps` is the rate a ramp ends at.
+    gamma arrivals (1.0 is Poisson, lower is burstier). `ramp_to_qps` is the rate a ramp ends at; `steps` are the rates
+    of `step`, whose `duration_s` is their sum.
+
+    With `turns` what arrives is a conversation of so many requests: `qps` counts conversations/s, `concurrency` those
+    at once, and the conversation that reaches `requests` is the last. `think_time` passes from an answer's end to the
+    next turn. `cancel_share` of the requests is hung up on `cancel_after` their send. `shared_prefix_tokens` begin
+    every prompt: the same ones, or those of one of `shared_prefix_groups`.
     """
 
     name: str
@@ -109,13 +136,19 @@ class Workload:
     concurrency: int | None = None
     burstiness: float = 1.0
     ramp_to_qps: float | None = None
+    steps: tuple[Step, ...] = ()
     duration_s: float | None = None
     requests: int | None = None
+    turns: Length | None = None
+    think_time: Duration | None = None
     prompt_len: Length = Fixed(value=256)
     gen_tokens: Length = Fixed(value=128)
     shared_prefix_tokens: int = 0
+    shared_prefix_groups: int = 1
+    cancel_share: float = 0.0
+    cancel_after: Duration | None = None
     trace: Trace | None = None
-    dataset: str | None = None
+    dataset: Dataset | None = None
     temperature: float = 0.0
     warmup_s: float = 0.0
     drain_s: float = 60.0

@@ -12,35 +12,30 @@ from tokenforge.domain.benchmark import Benchmark, Resources
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import parse_runtime
-from tokenforge.domain.workload import (
-    Arrival,
-    Fixed,
-    Histogram,
-    Length,
-    LogNormal,
-    Normal,
-    Slo,
-    Trace,
-    Uniform,
-    Workload,
-)
+from tokenforge.domain.workload import Arrival, Dataset, Fixed, Length, Slo, Step, Trace, Workload
 from tokenforge.protocol.benchmark_body import (
     BenchmarkBody,
-    DistributionBody,
+    DatasetBody,
     ResourcesBody,
+    SharedPrefixBody,
     SloBody,
     TraceBody,
     WorkloadBody,
 )
-from tokenforge.protocol.benchmark_rules import inferred_arrival, rule_faults
+from tokenforge.protocol.benchmark_durations import to_duration
+from tokenforge.protocol.benchmark_lengths import DistributionBody, to_length
+from tokenforge.protocol.benchmark_rules import rule_faults
 from tokenforge.protocol.benchmark_words import schema_faults
+from tokenforge.protocol.benchmark_workload_rules import PUBLISHED, Formats, inferred_arrival
 
 
-def parse_benchmark(data: Mapping[str, object], *, source: str = "benchmark") -> Benchmark:
+def parse_benchmark(
+    data: Mapping[str, object], *, source: str = "benchmark", formats: Formats = PUBLISHED
+) -> Benchmark:
     """The Benchmark that `data` describes, defaults filled in.
 
     Raises InvalidInput with all faults; each `field` is the path as written (`workloads[0].qps`). `source` names where
-    the data came from, for the message.
+    the data came from, for the message; `formats` are the traces and datasets that can be read here.
     """
     faults: list[Fault] = []
     body: BenchmarkBody | None = None
@@ -49,7 +44,7 @@ def parse_benchmark(data: Mapping[str, object], *, source: str = "benchmark") ->
     except ValidationError as error:
         faults.extend(schema_faults(error))
     known = {fault.field for fault in faults}
-    faults.extend(fault for fault in rule_faults(data) if fault.field not in known)
+    faults.extend(fault for fault in rule_faults(data, formats=formats) if fault.field not in known)
     if body is None or faults:
         raise InvalidInput(faults, source=source)
     return _benchmark(body)
@@ -73,6 +68,8 @@ def _benchmark(body: BenchmarkBody) -> Benchmark:
 
 
 def _workload(body: WorkloadBody, *, slo: SloBody | None) -> Workload:
+    steps = tuple(Step(qps=step.qps, duration_s=step.duration) for step in body.steps or ())
+    prefix_tokens, prefix_groups = _prefix(body.shared_prefix)
     return Workload(
         name=body.name,
         arrival=inferred_arrival(body.model_dump()) or Arrival.POISSON,
@@ -80,13 +77,19 @@ def _workload(body: WorkloadBody, *, slo: SloBody | None) -> Workload:
         concurrency=body.concurrency,
         burstiness=body.burstiness,
         ramp_to_qps=body.ramp_to_qps,
-        duration_s=body.duration_s,
+        steps=steps,
+        duration_s=sum(step.duration_s for step in steps) if steps else body.duration_s,
         requests=body.requests,
-        prompt_len=_length(body.prompt_len),
-        gen_tokens=_length(body.gen_tokens),
-        shared_prefix_tokens=body.shared_prefix,
+        turns=_turns(body.turns),
+        think_time=to_duration(body.think_time),
+        prompt_len=to_length(body.prompt_len),
+        gen_tokens=to_length(body.gen_tokens),
+        shared_prefix_tokens=prefix_tokens,
+        shared_prefix_groups=prefix_groups,
+        cancel_share=body.cancel_share,
+        cancel_after=to_duration(body.cancel_after),
         trace=None if body.trace is None else _trace(body.trace),
-        dataset=body.dataset,
+        dataset=_dataset(body.dataset),
         temperature=body.temperature,
         warmup_s=body.warmup,
         drain_s=body.drain_s,
@@ -95,18 +98,21 @@ def _workload(body: WorkloadBody, *, slo: SloBody | None) -> Workload:
     )
 
 
-def _length(body: int | DistributionBody) -> Length:
-    if isinstance(body, int):
-        return Fixed(value=body)
-    if (uniform := body.uniform) is not None:
-        return Uniform(low=uniform.low, high=uniform.high)
-    if (normal := body.normal) is not None:
-        return Normal(mean=normal.mean, std=normal.std, low=normal.low, high=normal.high)
-    if (lognormal := body.lognormal) is not None:
-        return LogNormal(mean=lognormal.mean, cv=lognormal.cv, low=lognormal.low, high=lognormal.high)
-    histogram = body.histogram
-    assert histogram is not None  # the schema lets exactly one of the four through
-    return Histogram(values=tuple(histogram.values), weights=tuple(histogram.weights))
+def _turns(body: int | DistributionBody | None) -> Length | None:
+    """One turn is a request that stands alone."""
+    turns = None if body is None else to_length(body)
+    return None if turns == Fixed(value=1) else turns
+
+
+def _prefix(body: int | SharedPrefixBody) -> tuple[int, int]:
+    """Tokens and groups."""
+    return (body, 1) if isinstance(body, int) else (body.tokens, body.groups)
+
+
+def _dataset(body: str | DatasetBody | None) -> Dataset | None:
+    if body is None:
+        return None
+    return Dataset(path=body) if isinstance(body, str) else Dataset(path=body.path, format=body.format)
 
 
 def _trace(body: TraceBody) -> Trace:

@@ -4,40 +4,22 @@ Strict: text is not a number and `5.0` is not a whole one. A `null` is the same 
 can say is here; what fields say to each other is in `benchmark_rules`. The descriptions are the hints a user reads.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from tokenforge.domain.benchmark import Order
 from tokenforge.domain.runtime import Quant
-from tokenforge.domain.workload import Arrival, TraceFormat
+from tokenforge.domain.workload import Arrival
+from tokenforge.protocol.benchmark_durations import WEEK_S, DurationBody, Seconds
+from tokenforge.protocol.benchmark_lengths import MAX_TOKENS, Body, LengthBody, kind_of
 
-MAX_TOKENS = 1_000_000
-_WEEK_S = 604_800.0
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-
-
-class Body(BaseModel):
-    """A mapping with known keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
 
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
-
-
-def _length_kind(value: object) -> Literal["number", "distribution"]:
-    return "distribution" if isinstance(value, Mapping | BaseModel) else "number"
 
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -54,86 +36,34 @@ def _memory_bytes(value: object) -> object:
     return int(float(number) * _UNITS[unit])
 
 
-Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
-
-
-class Bounded(Body):
-    """A distribution between two bounds, both included."""
-
-    low: Tokens = Field(default=1, description="the fewest tokens")
-    high: Tokens = Field(default=MAX_TOKENS, description="the most tokens")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Bounded":
-        if self.low > self.high:
-            raise PydanticCustomError("bounds", "low is above high = {high}", {"field": "low", "high": self.high})
-        return self
-
-
-class UniformBody(Bounded):
-    """`uniform: {low: 100, high: 200}`."""
-
-    low: Tokens = Field(description="the fewest tokens")
-    high: Tokens = Field(description="the most tokens")
-
-
-class NormalBody(Bounded):
-    """`normal: {mean: 256, std: 64, low: 16, high: 512}`."""
-
-    mean: float = Field(gt=0, le=MAX_TOKENS, description="tokens on average")
-    std: float = Field(ge=0, le=MAX_TOKENS, description="standard deviation in tokens")
-
-
-class LogNormalBody(Bounded):
-    """`lognormal: {mean: 256, cv: 0.8, low: 16, high: 1024}`."""
-
-    mean: float = Field(gt=0, le=MAX_TOKENS, description="tokens on average")
-    cv: float = Field(ge=0, le=20, description="standard deviation divided by the mean, for example 0.8")
-
-
-class HistogramBody(Body):
-    """`histogram: {values: [64, 512], weights: [9, 1]}`."""
-
-    values: list[Tokens] = Field(min_length=1, description="token counts, for example [64, 512]")
-    weights: list[Annotated[float, Field(ge=0)]] = Field(min_length=1, description="one weight for each value")
-
-    @model_validator(mode="after")
-    def _paired(self) -> "HistogramBody":
-        if len(self.values) != len(self.weights):
-            numbers = {"values": len(self.values), "weights": len(self.weights), "field": "weights"}
-            raise PydanticCustomError("bounds", "has {weights} numbers for {values} values", numbers)
-        if sum(self.weights) <= 0:
-            raise PydanticCustomError("bounds", "needs one weight above 0", {"field": "weights"})
-        return self
-
-
-class DistributionBody(Body):
-    """Exactly one of the four."""
-
-    uniform: UniformBody | None = None
-    normal: NormalBody | None = None
-    lognormal: LogNormalBody | None = None
-    histogram: HistogramBody | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> "DistributionBody":
-        if len(self.model_fields_set) != 1:
-            raise PydanticCustomError("bounds", "must be a number or exactly one distribution")
-        return self
-
-
-LengthBody = Annotated[
-    Annotated[Tokens, Tag("number")] | Annotated[DistributionBody, Tag("distribution")], Discriminator(_length_kind)
-]
-
-
 class TraceBody(Body):
-    """`trace: {path: ./azure.csv, format: azure, speed: 1.0, limit: 300}`."""
+    """`trace: {path: ./azure.csv, format: azure, speed: 1.0, limit: 300}`. Which formats there are is a rule."""
 
     path: str = Field(min_length=1, description="the trace's file")
-    format: TraceFormat = Field(strict=False, description="azure (CSV) or mooncake (JSON lines)")
+    format: str = Field(min_length=1, description="azure or burstgpt (CSV), mooncake (JSON lines)")
     speed: float = Field(default=1.0, gt=0, le=10_000, description="2.0 replays twice as fast")
     limit: int | None = Field(default=None, ge=1, description="how many rows to keep")
+
+
+class StepBody(Body):
+    """`{qps: 5, duration: 30s}`."""
+
+    qps: float = Field(ge=0, le=1_000_000, description="requests per second, for example 5; 0 is a pause")
+    duration: Seconds = Field(gt=0, le=WEEK_S, description="seconds, or with a unit: 30s, 5m")
+
+
+class SharedPrefixBody(Body):
+    """`shared_prefix: {tokens: 512, groups: 4}`."""
+
+    tokens: int = Field(ge=1, le=MAX_TOKENS, description="tokens that all prompts of a group begin with")
+    groups: int = Field(default=1, ge=1, le=100_000, description="how many different prefixes there are")
+
+
+class DatasetBody(Body):
+    """`dataset: {path: ./prompts.jsonl, format: jsonl}`."""
+
+    path: str = Field(min_length=1, description="the file of prompts")
+    format: str = Field(default="jsonl", min_length=1, description="jsonl, or a plug-in's")
 
 
 class SloBody(Body):
@@ -160,17 +90,34 @@ class WorkloadBody(Body):
     concurrency: int | None = Field(default=None, ge=1, le=100_000, description="clients at once, for example 8")
     burstiness: float = Field(default=1.0, ge=0.01, le=1_000, description="1.0 is Poisson, lower is burstier")
     ramp_to_qps: float | None = Field(default=None, gt=0, le=1_000_000, description="requests per second at the end")
-    duration_s: float | None = Field(default=None, gt=0, le=_WEEK_S, description="seconds of load, for example 60")
+    steps: list[StepBody] | None = Field(
+        default=None, min_length=1, description="a list, for example [{qps: 5, duration: 30s}]"
+    )
+    duration_s: float | None = Field(default=None, gt=0, le=WEEK_S, description="seconds of load, for example 60")
     requests: int | None = Field(default=None, ge=1, description="how many requests, for example 300")
     prompt_len: LengthBody = Field(default=256, description="tokens, or a distribution")
     gen_tokens: LengthBody = Field(default=128, description="tokens, or a distribution")
-    shared_prefix: int = Field(default=0, ge=0, le=MAX_TOKENS, description="tokens that all prompts begin with")
+    turns: LengthBody | None = Field(default=None, description="turns of a conversation: a number or a distribution")
+    think_time: DurationBody | None = Field(default=None, description="seconds before each later turn, for example 2")
+    shared_prefix: Annotated[
+        Annotated[Annotated[int, Field(ge=0, le=MAX_TOKENS)], Tag("plain")]
+        | Annotated[SharedPrefixBody, Tag("mapping")],
+        Discriminator(kind_of),
+    ] = Field(default=0, description="tokens that all prompts begin with, or {tokens: 512, groups: 4}")
+    cancel_share: float = Field(default=0.0, ge=0, le=1, description="the share that is hung up on, 0 to 1")
+    cancel_after: DurationBody | None = Field(default=None, description="seconds after the send, for example 0.5")
     trace: TraceBody | None = Field(default=None, description="a mapping: path, format, speed, limit")
-    dataset: str | None = Field(default=None, min_length=1, description="a file of prompts, one JSON object a line")
+    dataset: (
+        Annotated[
+            Annotated[Annotated[str, Field(min_length=1)], Tag("plain")] | Annotated[DatasetBody, Tag("mapping")],
+            Discriminator(kind_of),
+        ]
+        | None
+    ) = Field(default=None, description="a file of prompts, one JSON object a line, or {path, format}")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 is greedy")
-    warmup: float = Field(default=0.0, ge=0, le=_WEEK_S, description="seconds at the start that do not count")
-    drain_s: float = Field(default=60.0, ge=0, le=_WEEK_S, description="seconds to wait for the last answers")
-    request_timeout_s: float = Field(default=120.0, gt=0, le=_WEEK_S, description="seconds one answer may take")
+    warmup: Seconds = Field(default=0.0, ge=0, le=WEEK_S, description="seconds at the start that do not count")
+    drain_s: float = Field(default=60.0, ge=0, le=WEEK_S, description="seconds to wait for the last answers")
+    request_timeout_s: float = Field(default=120.0, gt=0, le=WEEK_S, description="seconds one answer may take")
     slo: SloBody | None = Field(default=None, description="a mapping: ttft_ms, tpot_ms, e2e_ms, attainment")
 
 

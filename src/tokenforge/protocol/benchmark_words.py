@@ -12,9 +12,8 @@ from pydantic_core import ErrorDetails
 from tokenforge.domain.errors import Fault
 from tokenforge.protocol.benchmark_body import BenchmarkBody, WorkloadBody
 
-_TAGS = frozenset({"number", "distribution"})
+_TAGS = frozenset({"plain", "mapping"})
 _SECRET = re.compile(r"api_?key|secret|password|authorization|credential", re.IGNORECASE)
-_NOT_YET = {"turns": "every request is one turn; leave it out"}
 
 _MESSAGES: Mapping[str, str] = {
     "missing": "is missing",
@@ -86,8 +85,6 @@ def _fault(detail: ErrorDetails) -> Fault:
 
 def _hint(kind: str, loc: tuple[str | int, ...], value: object, context: Mapping[str, object]) -> str:
     if kind == "enum":
-        if value == "burstgpt":
-            return "burstgpt is not supported yet"
         close = nearest(value, re.findall(r"'([^']+)'", str(context.get("expected", ""))))
         return f"did you mean {close}?" if close else ""
     if kind in {"int_type", "float_type"} and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
@@ -101,9 +98,7 @@ def _unknown_key(loc: tuple[str | int, ...], value: object) -> Fault:
     model, _ = _where(loc[:-1])
     known = () if model is None else tuple(model.model_fields)
     message = "is not a known key"
-    if key in _NOT_YET:
-        message, hint = "is not supported yet", _NOT_YET[str(key)]
-    elif model is BenchmarkBody and key in WorkloadBody.model_fields:
+    if model is BenchmarkBody and key in WorkloadBody.model_fields:
         hint = f"it belongs into a workload: workloads[0].{key}"
     elif model is WorkloadBody and key in BenchmarkBody.model_fields:
         hint = "it belongs to the top of the document, beside workloads"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -93,6 +93,8 @@ def _body(request: PlannedRequest, job: DriveJob) -> bytes:
 
 
 def _prompt(request: PlannedRequest, endpoint: Endpoint) -> dict[str, object]:
+    if request.messages is not None:
+        return _messages(request, request.messages, endpoint)
     if endpoint is Endpoint.COMPLETIONS:
         return {"prompt": request.prompt_text if request.prompt_ids is None else request.prompt_ids}
     if request.prompt_text is None:
@@ -104,3 +106,15 @@ def _prompt(request: PlannedRequest, endpoint: Endpoint) -> dict[str, object]:
         )
         raise InvalidInput([fault], source="drive job")
     return {"messages": [{"role": "user", "content": request.prompt_text}]}
+
+
+def _messages(request: PlannedRequest, messages: Sequence[tuple[str, str]], endpoint: Endpoint) -> dict[str, object]:
+    if endpoint is Endpoint.CHAT:
+        return {"messages": [{"role": role, "content": content} for role, content in messages]}
+    fault = Fault(
+        field=f"plan.requests[{request.index}].messages",
+        value=f"{len(messages)} messages",
+        message="the completions endpoint takes no messages",
+        hint="plan prompts as text or token ids, or use the chat endpoint",
+    )
+    raise InvalidInput([fault], source="drive job")

@@ -1,0 +1,1 @@
+"""Loaders of a trace and a dataset, as a plug-in."""
