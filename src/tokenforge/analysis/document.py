@@ -15,7 +15,11 @@ Plain = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadFacts:
-    """What was asked of one workload. `has_shared_prompts` is True where prompts share text on purpose."""
+    """What was asked of one workload. `has_shared_prompts` is True where prompts share text on purpose.
+
+    `arrival_shape` is that of the gamma law which the gaps between arrivals follow (1: exponential), None where
+    arrivals have a plan but no law.
+    """
 
     name: str
     is_open: bool
@@ -24,6 +28,7 @@ class WorkloadFacts:
     duration_s: float | None
     warmup_s: float
     has_shared_prompts: bool
+    arrival_shape: float | None = None
     slo_ttft_ms: float | None = None
     slo_tpot_ms: float | None = None
     slo_e2e_ms: float | None = None
@@ -47,6 +52,33 @@ class TrialFacts:
     cpu_share: float | None
     merged_read_share: float | None
     stopped_early: str | None
+    processes: int | None = None
+    lag_p50_ms: float | None = None
+    lag_p99_ms: float | None = None
+    lag_max_ms: float | None = None
+    gc_pause_max_ms: float | None = None
+    kernel_stamps: bool | None = None
+    clock_steps: int | None = None
+    retried: int | None = None
+    scheduling: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationFacts:
+    """The client's own error at this load, in ms; sizes at p99. `cause`: why it is not known."""
+
+    cause: str | None
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    ttft_max_ms: float | None
+    itl_p50_ms: float | None
+    itl_p99_ms: float | None
+    itl_max_ms: float | None
+    requests: int | None
+    requests_per_s: float | None
+    chunks_per_s: float | None
+    lag_p99_ms: float | None
+    merged_read_share: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +94,7 @@ class RunFacts:
     token_level: bool
     workload: WorkloadFacts
     trials: tuple[TrialFacts, ...]
+    calibration: CalibrationFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +118,11 @@ def read_facts(document: Plain) -> Facts:
         raise InvalidInput([fault], source="record")
     benchmark = mapping(document, "benchmark")
     workloads = {text(item, "name") or "": _workload(item) for item in mappings(benchmark, "workloads")}
+    calibration = {text(item, "workload") or "": _calibration(item) for item in mappings(document, "calibration")}
     environment = mapping(document, "environment")
     pressure = mapping(environment, "pressure")
     return Facts(
-        runs=tuple(_run(item, workloads) for item in mappings(document, "runs")),
+        runs=tuple(_run(item, workloads, calibration) for item in mappings(document, "runs")),
         trials_asked=whole(benchmark, "trials") or 1,
         price_per_hour=number(benchmark, "price_per_hour"),
         cpu_threads=whole(mapping(environment, "machine"), "cpu_threads"),
@@ -127,7 +161,7 @@ def whole(parent: Plain, key: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _run(item: Plain, workloads: Mapping[str, WorkloadFacts]) -> RunFacts:
+def _run(item: Plain, workloads: Mapping[str, WorkloadFacts], calibration: Mapping[str, CalibrationFacts]) -> RunFacts:
     engine = mapping(item, "engine")
     name = text(item, "workload") or ""
     return RunFacts(
@@ -140,6 +174,7 @@ def _run(item: Plain, workloads: Mapping[str, WorkloadFacts]) -> RunFacts:
         token_level=engine.get("token_level") is not False,
         workload=workloads.get(name) or _workload({"name": name}),
         trials=tuple(_trial(trial) for trial in mappings(item, "trials")),
+        calibration=calibration.get(name),
     )
 
 
@@ -154,7 +189,39 @@ def _trial(item: Plain) -> TrialFacts:
         cpu_share=number(driver, "cpu_share"),
         merged_read_share=number(driver, "merged_read_share"),
         stopped_early=text(driver, "stopped_early"),
+        processes=whole(driver, "processes"),
+        lag_p50_ms=number(driver, "lag_p50_ms"),
+        lag_p99_ms=number(driver, "lag_p99_ms"),
+        lag_max_ms=number(driver, "lag_max_ms"),
+        gc_pause_max_ms=number(driver, "gc_pause_max_ms"),
+        kernel_stamps=_flag(driver, "kernel_stamps"),
+        clock_steps=whole(driver, "clock_steps"),
+        retried=whole(driver, "retried"),
+        scheduling=text(driver, "scheduling"),
     )
+
+
+def _calibration(item: Plain) -> CalibrationFacts:
+    load, ttft, itl = mapping(item, "load"), mapping(item, "ttft_error"), mapping(item, "itl_error")
+    return CalibrationFacts(
+        cause=text(item, "cause"),
+        ttft_p50_ms=number(ttft, "p50_ms"),
+        ttft_p99_ms=number(ttft, "p99_ms"),
+        ttft_max_ms=number(ttft, "max_ms"),
+        itl_p50_ms=number(itl, "p50_ms"),
+        itl_p99_ms=number(itl, "p99_ms"),
+        itl_max_ms=number(itl, "max_ms"),
+        requests=whole(item, "requests"),
+        requests_per_s=number(load, "requests_per_s"),
+        chunks_per_s=number(load, "chunks_per_s"),
+        lag_p99_ms=number(item, "lag_p99_ms"),
+        merged_read_share=number(item, "merged_read_share"),
+    )
+
+
+def _flag(parent: Plain, key: str) -> bool | None:
+    value = parent.get(key)
+    return value if isinstance(value, bool) else None
 
 
 def _workload(item: Plain) -> WorkloadFacts:
@@ -168,8 +235,19 @@ def _workload(item: Plain) -> WorkloadFacts:
         duration_s=number(item, "duration_s"),
         warmup_s=number(item, "warmup_s") or 0.0,
         has_shared_prompts=shared or any(item.get(key) is not None for key in ("turns", "dataset", "trace")),
+        arrival_shape=_arrival_shape(item),
         slo_ttft_ms=number(slo, "ttft_ms"),
         slo_tpot_ms=number(slo, "tpot_ms"),
         slo_e2e_ms=number(slo, "e2e_ms"),
         slo_attainment=number(slo, "attainment"),
     )
+
+
+def _arrival_shape(item: Plain) -> float | None:
+    """Later turns of a conversation follow their answers, so such arrivals have no law of their own."""
+    if item.get("turns") is not None:
+        return None
+    arrival = text(item, "arrival")
+    if arrival == Arrival.GAMMA:
+        return number(item, "burstiness")
+    return 1.0 if arrival == Arrival.POISSON else None

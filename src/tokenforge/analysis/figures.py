@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tokenforge.analysis.compare import Verdict
+from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import Estimate
 from tokenforge.analysis.latency import TrialMetric
 from tokenforge.analysis.throughput import Rates
@@ -95,6 +96,7 @@ class RunSummary:
     trials: tuple[Rates, ...]
     verdict: Validity
     reasons: tuple[Reason, ...]
+    instrument: InstrumentReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from tokenforge.analysis.dependence import effective_size
 from tokenforge.analysis.document import Facts, RunFacts, read_facts
 from tokenforge.analysis.figures import BenchmarkSummary, MetricSummary, RunSummary, Validity
 from tokenforge.analysis.headline import headline
+from tokenforge.analysis.instrument import read_instrument
 from tokenforge.analysis.intervals import Estimate, QuantileSamples, over_trials, quantile_over_trials
 from tokenforge.analysis.latency import METRICS, QUANTILES, TrialMetric, trial_metric
 from tokenforge.analysis.requests import Floats
@@ -41,7 +42,8 @@ def summarise(document: Mapping[str, object], requests: pa.Table) -> BenchmarkSu
 
 
 def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> RunSummary:
-    reasons = judge(run, trials, facts)
+    instrument = read_instrument(run, trials)
+    reasons = judge(run, trials, facts, instrument=instrument)
     attempted = sum(int(trial.attempted.sum()) for trial in trials)
     ok = sum(int(trial.counted.sum()) for trial in trials)
     rates = tuple(trial.rates for trial in trials)
@@ -76,6 +78,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> RunSum
         trials=rates,
         verdict=verdict_of(reasons),
         reasons=reasons,
+        instrument=instrument,
     )
 
 

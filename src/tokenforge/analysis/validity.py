@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from tokenforge.analysis.document import Facts, RunFacts
 from tokenforge.analysis.figures import Level, Reason, Validity, reason
+from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import MIN_TRIALS
 from tokenforge.analysis.trials import Trial
 from tokenforge.analysis.validity_client import doubt_client
+from tokenforge.analysis.validity_instrument import doubt_instrument
 from tokenforge.analysis.validity_server import doubt_server, doubt_tokens
 from tokenforge.domain.record import Outcome
 from tokenforge.domain.run import RunStatus
@@ -20,12 +22,13 @@ _STEAL = 0.05
 _LOAD_BEFORE = 0.5
 
 
-def judge(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> tuple[Reason, ...]:
+def judge(run: RunFacts, trials: Sequence[Trial], facts: Facts, *, instrument: InstrumentReading) -> tuple[Reason, ...]:
     """All reasons against a run, the gravest first."""
     found = [*_life(run, trials)]
     if trials:
         found += [*_size(trials), *_load(trials)]
         found += [*doubt_client(run, trials), *doubt_server(run, trials), *doubt_tokens(run, trials)]
+        found.extend(doubt_instrument(instrument, trials))
     found.extend(_machine(facts))
     order = {Level.INVALID: 0, Level.SUSPECT: 1, Level.NOTE: 2}
     return tuple(sorted(found, key=lambda one: order[one.level]))
