@@ -38,7 +38,7 @@ class CpuReading:
 def measure_cpu(
     *, round_s: float = _ROUND_S, most_bytes: int = _MOST_BYTES, matrix_sides: Sequence[int] = _MATRIX_SIDES
 ) -> CpuReading:
-    """Measure the processors this process may use, about six `round_s` long, with two arrays of `most_bytes` at most."""
+    """Measure the processors this process may use: six rounds or so, with two arrays of `most_bytes` at most."""
     caches = cache_bytes()
     threads = len(os.sched_getaffinity(0))
     size = min(max(_LEAST_BYTES, _CACHES * caches), most_bytes, _free_bytes() // 4)
