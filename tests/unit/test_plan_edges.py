@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tokenforge.bench.benchmark_file import load_benchmark
-from tokenforge.bench.plan import check_workload, plan_trial
+from tokenforge.bench.plan import check_workload, check_workloads, plan_trial
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.plan import PromptForm, TrialPlan
 from tokenforge.domain.workload import (
@@ -58,6 +58,12 @@ def test_a_length_that_may_not_fit_is_refused_whatever_the_seed_drew(length: Len
         check_workload(workload, seed=1, window=1000)
 
 
+def test_what_does_not_fit_is_told_of_all_workloads_at_once() -> None:
+    loads = [Workload(name=name, qps=1, requests=3, prompt_len=Uniform(low=1, high=high)) for name, high in SIZES]
+    with pytest.raises(InvalidInput, match=r"(?s)2 faults.*long: .*longer: "):
+        check_workloads(loads, seed=1, window=1000)
+
+
 def test_a_value_of_no_weight_need_not_fit() -> None:
     length = Histogram(values=(5, 5000), weights=(1, 0))
     check_workload(Workload(name="w", qps=1, requests=3, prompt_len=length), seed=1, window=1000)
@@ -85,6 +91,7 @@ def test_a_trace_without_blocks_has_prompts_that_differ_from_their_first_token_o
     assert len({(request.prompt_ids or ())[0] for request in requests}) == 26
 
 
+SIZES = (("short", 10), ("long", 950), ("longer", 2000))
 SAMPLES = {
     "azure": "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-01-01 00:00:00,9,3\n",
     "burstgpt": "Timestamp,Request tokens,Response tokens\n5,9,3\n",

@@ -156,3 +156,11 @@ def test_a_bad_burstgpt_row_is_named_by_its_line(burstgpt: Trace, row: str) -> N
     Path(burstgpt.path).write_text(BURSTGPT + row + "\n")
     with pytest.raises(InvalidInput, match="line 5"):
         read_trace(burstgpt)
+
+
+def test_the_later_burstgpt_layout_with_sessions_is_read_by_its_column_names(tmp_path: Path) -> None:
+    head = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type"
+    rows = ("100.0,s-1,43,GPT-4,906,446,1352,Conversation log", "151.5,s-2,2,ChatGPT,36,29,65,API log")
+    (tmp_path / "b3.csv").write_text("\n".join((head, *rows)))
+    read = read_trace(Trace(path=str(tmp_path / "b3.csv"), format=TraceFormat.BURSTGPT))
+    assert [(row.at_ns, row.prompt_tokens) for row in read.rows] == [(0, 906), (51_500_000_000, 36)]

@@ -102,8 +102,9 @@ def _turns(
                 prompts.append(Prompt(ids=tuple(said), tokens=len(said)))
         return prompts
     if form is PromptForm.TEXT:
-        texts = maker.joined(parts, purpose=purpose)[::2]
-        return [Prompt(text=text, tokens=len(tokenizer.encode(text))) for text in texts]
+        answered = [answer + user for answer, user in zip(parts[1::2], parts[2::2], strict=True)]
+        texts = maker.joined([parts[0], *answered], purpose=purpose)
+        return [Prompt(text=text, tokens=tokens) for text, tokens in texts]
     contents = maker.texts(parts, purpose=purpose)
     tokens = list(accumulate(len(tokenizer.encode(content)) for content in contents))
     return [Prompt(messages=messages, tokens=tokens[2 * turn]) for turn, messages in enumerate(_chats(contents))]

@@ -4,7 +4,7 @@ One trial's plan does not depend on the runtime, so every runtime gets the same 
 prompt and output that do not fit the window: nothing is shortened in silence (a trace is scaled, and says so).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tokenforge.bench.chance import derived_seed
 from tokenforge.bench.datasets import read_dataset
@@ -23,6 +23,7 @@ from tokenforge.bench.durations import draw_durations_ns
 from tokenforge.bench.prompts import PromptTokenizer
 from tokenforge.bench.traces import read_trace
 from tokenforge.bench.window import check_dataset, check_lengths
+from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
 from tokenforge.domain.workload import Arrival, Workload
 
@@ -56,6 +57,20 @@ def plan_trial(
         duration_s=workload.duration_s if closed else None,
         notes=(*draft.notes, *(() if tokenizer is not None else (_LENGTH_UNKNOWN,))),
     )
+
+
+def check_workloads(
+    workloads: Iterable[Workload], *, seed: int, window: int | None, tokenizer: PromptTokenizer | None = None
+) -> None:
+    """Check each workload (`check_workload`) and raise the faults of all together."""
+    faults: list[Fault] = []
+    for workload in workloads:
+        try:
+            check_workload(workload, seed=seed, window=window, tokenizer=tokenizer)
+        except InvalidInput as error:
+            faults.extend(error.faults)
+    if faults:
+        raise InvalidInput(faults, source="the workloads")
 
 
 def check_workload(

@@ -17,6 +17,7 @@ from tokenforge.bench.chance import stream
 Ids = npt.NDArray[np.object_]
 
 _MEND_ROUNDS = 64
+_NEAR_CHARS = 64
 _WORDS = (
     "river stone cloud paper light green train window market silver garden bridge winter summer letter number "
     "simple quiet gentle narrow bright early famous single second future common public signal method record"
@@ -109,14 +110,24 @@ class PromptMaker:
         """Each prompt as text that encodes to exactly as many tokens."""
         return [self._text(ids, f"{purpose} {number}") for number, ids in enumerate(prompts)]
 
-    def joined(self, parts: Sequence[tuple[int, ...]], *, purpose: str) -> list[str]:
-        """Texts that each begin with the one before, part after part, and encode to the tokens of all parts so far."""
-        texts: list[str] = []
+    def joined(self, parts: Sequence[tuple[int, ...]], *, purpose: str) -> list[tuple[str, int]]:
+        """Texts that each begin with the one before, part after part, with their tokens: those of all parts so far.
+
+        A part is mended against the end of what stands before it, which is quick, and against all of it where that was
+        not enough: a long text is seldom encoded twice.
+        """
+        texts: list[tuple[str, int]] = []
         before, tokens = "", 0
         for number, ids in enumerate(parts):
             tokens += len(ids)
-            before = self._text(ids, f"{purpose} {number}", before=before, wanted=tokens)
-            texts.append(before)
+            near = before[-_NEAR_CHARS:]
+            wanted = len(self._tokenizer.encode(near)) + len(ids)
+            text = before + self._text(ids, f"{purpose} {number}", before=near, wanted=wanted)[len(near) :]
+            if (count := len(self._tokenizer.encode(text))) != tokens:
+                text = self._text(ids, f"{purpose} {number}", before=before, wanted=tokens)
+                count = len(self._tokenizer.encode(text))
+            before = text
+            texts.append((text, count))
         return texts
 
     def _text(self, ids: tuple[int, ...], purpose: str, *, before: str = "", wanted: int | None = None) -> str:

@@ -19,7 +19,7 @@ from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
 from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
 from tokenforge.bench.outcome import Circumstances, Outcome, write_outcome
-from tokenforge.bench.plan import check_workload
+from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.calibration import Calibration
@@ -69,8 +69,8 @@ async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseExc
 async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
     """Run the benchmark's workloads on one server that already runs."""
     open_run_folder(request.folder)
-    for workload in request.benchmark.workloads:
-        check_workload(workload, seed=request.benchmark.seed, window=target.window, tokenizer=target.tokenizer)
+    benchmark = request.benchmark
+    check_workloads(benchmark.workloads, seed=benchmark.seed, window=target.window, tokenizer=target.tokenizer)
     before = read_pressure()
     logs = open_logs([target], request.benchmark)
     ended = await run_trials(logs, request.benchmark, offering=_offering(request), observer=kit.observer)
@@ -82,8 +82,7 @@ def _check_workloads(benchmark: Benchmark, model: ResolvedModel) -> None:
     window = min(model.window, benchmark.max_model_len or model.window)
     has_dataset = any(workload.dataset is not None for workload in benchmark.workloads)
     tokenizer = load_tokenizer(model.folder) if has_dataset else None
-    for workload in benchmark.workloads:
-        check_workload(workload, seed=benchmark.seed, window=window, tokenizer=tokenizer)
+    check_workloads(benchmark.workloads, seed=benchmark.seed, window=window, tokenizer=tokenizer)
 
 
 async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLog], kit: Kit) -> BaseException | None:
