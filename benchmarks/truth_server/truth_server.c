@@ -4,7 +4,8 @@
  * Every chunk has an absolute due time (start + TTFT + i x tokens per chunk x ITL): no drift. The log has, per answer,
  * i64 values: prompt number, connection, arrival, end, chunks, then the time just before each token chunk was handed to
  * the kernel; all CLOCK_MONOTONIC ns. "Prompt number" is the first number in the prompt: the client's name for a request.
- * It generates nothing, checks nothing of the model's name, and speaks only what is needed of HTTP.
+ * It generates nothing, checks nothing of the model's name, and speaks only what is needed of HTTP. Any GET is answered
+ * with a list of one model, "truth": load generators ask for it, or for /health, before they begin. GETs are not logged.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,8 +31,9 @@
 #define CUTS 3
 #define CUT_GAP_NS 1000000LL
 #define EVENT_BYTES 1024
+#define FIRES_BEFORE_READS 256
 
-enum step { ROLE, TOKENS, TAIL, TERMINATOR, ERROR_BODY };
+enum step { ROLE, TOKENS, TAIL, TERMINATOR, ERROR_BODY, PLAIN_BODY };
 
 struct options {
     long port, ttft_us, itl_us, per_chunk, error_percent, stall_at, stall_us, slow_close_us, wrong_usage, cut_after;
@@ -217,7 +219,7 @@ static void write_log(struct connection *c) {
 static void read_requests(struct connection *c);
 
 static void end_answer(struct connection *c) {
-    write_log(c);
+    if (c->step != PLAIN_BODY) write_log(c);
     c->answers++;
     if (opt.no_keep_alive || opt.silent_close) {
         close_connection(c);
@@ -261,6 +263,7 @@ static void after_event(struct connection *c, int64_t at) {
         break;
     case TERMINATOR:
     case ERROR_BODY:
+    case PLAIN_BODY:
         end_answer(c);
         break;
     }
@@ -314,8 +317,20 @@ static void answer_error(struct connection *c) {
     plan_event(c, ERROR_BODY, c->start + opt.ttft_us * US);
 }
 
+static void answer_get(struct connection *c) {
+    const char *body = "{\"object\":\"list\",\"data\":[{\"id\":\"truth\",\"object\":\"model\",\"owned_by\":\"truth\"}]}";
+    c->event_len = sprintf(c->event, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                     "Content-Length: %zu\r\n%s\r\n%s",
+                           strlen(body), opt.no_keep_alive ? "Connection: close\r\n" : "", body);
+    plan_event(c, PLAIN_BODY, c->arrival);
+}
+
 /* Returns 0 when the connection is gone. */
 static int begin_answer(struct connection *c, const char *request) {
+    if (strncmp(request, "GET ", 4) == 0) {
+        answer_get(c);
+        return 1;
+    }
     requests++;
     c->is_chat = strncmp(request, "POST /v1/chat", 13) == 0 || strstr(request, "\"messages\":") != NULL;
     c->tokens = number_after(request, "\"max_tokens\":", 16);
@@ -452,7 +467,7 @@ static void serve(int listener) {
     struct epoll_event events[256];
     int64_t armed = 0;
     while (!stopping) {
-        while (heap_len && heap[0]->due <= now_ns()) fire(heap[0]);
+        for (int fired = 0; fired < FIRES_BEFORE_READS && heap_len && heap[0]->due <= now_ns(); fired++) fire(heap[0]);
         int64_t due = heap_len ? heap[0]->due : 0;
         if (due != armed) {
             struct itimerspec t = {.it_value = {due / 1000000000LL, due % 1000000000LL}};

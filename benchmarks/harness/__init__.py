@@ -1,0 +1,1 @@
+"""Load generators side by side against a server that knows the truth. Start with `run.py`."""

@@ -1,0 +1,63 @@
+"""Our own plans and jobs for the harness: real workloads, numbered prompts, exact lengths."""
+
+from pathlib import Path
+
+from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
+from tokenforge.bench.driver.offer import offer
+from tokenforge.bench.plan import plan_trial
+from tokenforge.domain.plan import PromptForm, TrialPlan
+from tokenforge.domain.workload import Arrival, Fixed, Workload
+
+_TIMEOUT_S = 60.0
+_DRAIN_S = 30.0
+
+
+def plan(
+    *,
+    prompts: Path,
+    requests: int,
+    tokens: int,
+    seed: int,
+    rate: float | None,
+    streams: int | None = None,
+    arrival: Arrival = Arrival.POISSON,
+    burstiness: float = 1.0,
+) -> TrialPlan:
+    """A plan of `requests`, the i-th with the i-th prompt of the file (JSONL)."""
+    workload = Workload(
+        name="harness",
+        arrival=Arrival.CONCURRENCY if streams is not None else arrival,
+        qps=rate,
+        concurrency=streams,
+        burstiness=burstiness,
+        requests=requests,
+        gen_tokens=Fixed(value=tokens),
+        dataset=str(prompts),
+    )
+    return plan_trial(workload, trial=0, seed=seed, tokenizer=None, window=None, form=PromptForm.TEXT)
+
+
+async def send(trial: TrialPlan, *, url: str, folder: Path) -> DriveResult:
+    """Offer the plan with one driver process."""
+    job = DriveJob(
+        url=url,
+        model="truth",
+        plan=trial,
+        endpoint=Endpoint.COMPLETIONS,
+        temperature=0.0,
+        exact_output=True,
+        continuous_usage=False,
+        request_timeout_s=_TIMEOUT_S,
+        drain_s=_DRAIN_S,
+        headers={},
+        folder=folder,
+    )
+    return await offer(job)
+
+
+def write_prompts(path: Path, count: int, *, tokens: int) -> None:
+    """JSONL that every client can read: the prompt under each of their names, and its number first."""
+    with path.open("w") as file:
+        for number in range(count):
+            text = f"{number} words of a prompt"
+            file.write(f'{{"prompt":"{text}","text":"{text}","output_tokens_count":{tokens}}}\n')
