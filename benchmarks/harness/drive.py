@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.clock import wall_minus_monotonic_ns  # noqa: E402
-from harness.plans import plan, send  # noqa: E402
+from harness.clock import wall_minus_monotonic_ns
+from harness.plans import plan, send
 
 
 def main(spec: Path) -> None:

@@ -52,7 +52,7 @@ class Home:
     def environment(
         self, name: str, steps: Sequence[Sequence[str]], *, checks: str, python: str = sys.executable
     ) -> str:
-        """Make the environment unless it is there: `steps` are arguments of its own Python. Returns what `checks` prints.
+        """Make the environment unless it is there (`steps`: arguments of its own Python); returns what `checks` prints.
 
         A marker remembers the steps, so a changed list makes the environment anew. Raises CannotInstall.
         """

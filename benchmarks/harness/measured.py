@@ -112,7 +112,7 @@ def _kill_all() -> None:
             continue
 
 
-def _end_all(number: int, frame: object) -> None:
+def _end_all(number: int, _frame: object) -> None:
     _kill_all()
     raise SystemExit(128 + number)
 

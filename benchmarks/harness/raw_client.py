@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.clock import wall_minus_monotonic_ns  # noqa: E402
-from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ScheduleTimer, ask_for_kernel_stamps  # noqa: E402
+from harness.clock import wall_minus_monotonic_ns
+from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ScheduleTimer, ask_for_kernel_stamps
 
 _LEAD_NS = 50_000_000
 _READ_BYTES = 65536

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from harness.truth import NoCompiler, TrueAnswer, TruthServer, compiled
 from harness.truth import truth_server as start
 

@@ -1,7 +1,6 @@
 """aiperf 0.13.0: `aiperf profile`, its per-request JSONL."""
 
 import json
-from dataclasses import dataclass
 
 from harness.clients.base import Command, Job, Reported, SeenRequest
 from harness.clock import wall_minus_monotonic_ns
@@ -11,15 +10,14 @@ _VERSION = "0.13.0"
 _CHECK = "import aiperf, importlib.metadata as m; print(m.version('aiperf'))"
 
 
-@dataclass(frozen=True, slots=True)
 class Aiperf:
     """Reports the send, the TTFT and every gap of each request."""
 
-    name: str = "aiperf"
-    bound_ms: float = 5.0
-    first_rate: float = 20.0
-    stream_requests: int = 768
-    zero: str = "its own send"
+    name = "aiperf"
+    bound_ms = 5.0
+    first_rate = 20.0
+    stream_requests = 768
+    zero = "its own send"
 
     def install(self, home: Home) -> str:
         """From PyPI."""

@@ -1,7 +1,6 @@
 """guidellm 0.8.1: `guidellm run`, its JSON report."""
 
 import json
-from dataclasses import dataclass
 
 from harness.clients.base import Command, Job, Reported, SeenRequest
 from harness.clock import wall_minus_monotonic_ns
@@ -11,15 +10,14 @@ _VERSION = "0.8.1"
 _CHECK = "import guidellm, importlib.metadata as m; print(m.version('guidellm'))"
 
 
-@dataclass(frozen=True, slots=True)
 class Guidellm:
     """Reports stamps of every request, but only the mean gap between its tokens."""
 
-    name: str = "guidellm"
-    bound_ms: float = 5.0
-    first_rate: float = 5.0
-    stream_requests: int = 768
-    zero: str = "its own send"
+    name = "guidellm"
+    bound_ms = 5.0
+    first_rate = 5.0
+    stream_requests = 768
+    zero = "its own send"
 
     def install(self, home: Home) -> str:
         """From PyPI."""

@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import subprocess
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from harness.clients.base import Command, Job, Load, Reported, SeenRequest
 from harness.home import PIP, Home
@@ -21,19 +22,18 @@ _PROMPT_TOKENS = 8
 _WORKER_STREAMS = 100
 
 
-@dataclass(frozen=True, slots=True)
 class InferencePerf:
     """Reports the start and every token's time of each request, but not which prompt it was: matched by order."""
 
-    name: str = "inference-perf"
-    bound_ms: float = 5.0
-    first_rate: float = 50.0
-    stream_requests: int = 768
-    zero: str = "its own send"
+    name = "inference-perf"
+    bound_ms = 5.0
+    first_rate = 50.0
+    stream_requests = 768
+    zero = "its own send"
 
     def install(self, home: Home) -> str:
-        """From PyPI, with a Python of 3.12 or newer where there is one, else with this one although it asks for more."""
-        newer = sys.executable if sys.version_info >= (3, 12) else next(filter(None, map(shutil.which, _PYTHONS)), None)
+        """From PyPI, with a Python of 3.12 or newer where there is one, else with this one against its wish."""
+        newer = sys.executable if sys.version_info >= (3, 12) else _newer_python()
         if newer is not None:
             return home.environment(self.name, [(*PIP, f"inference-perf=={_VERSION}")], checks=_CHECK, python=newer)
         steps = [
@@ -67,6 +67,15 @@ class InferencePerf:
                 )
             )
         return Reported(requests=tuple(seen), failed=len(records) - len(seen))
+
+
+def _newer_python() -> str | None:
+    """One that really runs, on the path (a version manager's stand-in may not) or beside this Python's own folder."""
+    beside = [str(path) for name in _PYTHONS for path in sorted(Path(sys.base_prefix).parent.glob(f"*/bin/{name}"))]
+    for path in [*filter(None, map(shutil.which, _PYTHONS)), *beside]:
+        if subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+            return path
+    return None
 
 
 def _config(job: Job) -> dict[str, object]:

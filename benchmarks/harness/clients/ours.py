@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,15 +15,14 @@ from tokenforge.domain.record import Outcome, RequestRecord
 _DRIVE = Path(__file__).parents[1] / "drive.py"
 
 
-@dataclass(frozen=True, slots=True)
 class Ours:
     """Reports every stamp of each request; TTFT counts from the schedule, so lateness is in it."""
 
-    name: str = "tokenforge"
-    bound_ms: float = 1.0
-    first_rate: float = 400.0
-    stream_requests: int = 4096
-    zero: str = "the schedule"
+    name = "tokenforge"
+    bound_ms = 1.0
+    first_rate = 400.0
+    stream_requests = 4096
+    zero = "the schedule"
 
     def install(self, home: Home) -> str:
         """It is the package that runs this."""

@@ -2,27 +2,26 @@
 
 import importlib.metadata
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from harness.clients.base import Command, Job, Reported, SeenRequest
 from harness.home import Home
 
 
-@dataclass(frozen=True, slots=True)
 class OursCommand:
     """The whole command: probing, planning, warming up, the load, the analysis and the report.
 
     Its stamps count from the trial's start, which its files give in milliseconds only: compared from the send.
     """
 
-    name: str = "tokenforge bench"
-    bound_ms: float = 1.0
-    first_rate: float = 400.0
-    stream_requests: int = 4096
-    zero: str = "its own send (its files do not place the trial's start exactly)"
+    name = "tokenforge bench"
+    bound_ms = 1.0
+    first_rate = 400.0
+    stream_requests = 4096
+    zero = "its own send (its files do not place the trial's start exactly)"
 
     def install(self, home: Home) -> str:
         """It is the package that runs this."""

@@ -2,7 +2,6 @@
 
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,15 +13,14 @@ _FOLDER = Path(__file__).parents[1]
 _NOTE = struct.Struct("<5q")
 
 
-@dataclass(frozen=True, slots=True)
 class RawC:
     """`raw_client.c`."""
 
-    name: str = "raw C"
-    bound_ms: float = 1.0
-    first_rate: float = 1000.0
-    stream_requests: int = 6144
-    zero: str = "the schedule"
+    name = "raw C"
+    bound_ms = 1.0
+    first_rate = 1000.0
+    stream_requests = 6144
+    zero = "the schedule"
 
     def install(self, home: Home) -> str:
         """Compile it."""
@@ -43,15 +41,14 @@ class RawC:
         return _read(job)
 
 
-@dataclass(frozen=True, slots=True)
 class RawPython:
     """`raw_client.py`."""
 
-    name: str = "raw Python"
-    bound_ms: float = 1.0
-    first_rate: float = 600.0
-    stream_requests: int = 4096
-    zero: str = "the schedule"
+    name = "raw Python"
+    bound_ms = 1.0
+    first_rate = 600.0
+    stream_requests = 4096
+    zero = "the schedule"
 
     def install(self, home: Home) -> str:
         """Nothing to do."""

