@@ -115,6 +115,16 @@ def stream_rate(answers: Sequence[TrueAnswer], *, streams: int) -> float | None:
     return tokens / (arrived[-1].arrival_ns - arrived[0].arrival_ns) * 1e9
 
 
+def server_late_ms(answers: Sequence[TrueAnswer], *, ttft_us: int, itl_us: int) -> float | None:
+    """How late the truth server itself sent its tokens, p99: on a busy machine the truth suffers too."""
+    late = [
+        np.asarray(answer.sent_ns, dtype=np.float64)
+        - (answer.arrival_ns + ttft_us * 1e3 + itl_us * 1e3 * np.arange(len(answer.sent_ns)))
+        for answer in answers
+    ]
+    return _quantile(np.concatenate(late or [np.zeros(0)]) / 1e6, 0.99)
+
+
 def _service_ms(answer: TrueAnswer) -> float:
     return (answer.sent_ns[0] - answer.arrival_ns) / 1e6
 

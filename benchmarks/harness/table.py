@@ -14,6 +14,7 @@ Pick = Callable[[Figures], float | None]
 _RATE_HEADER = (
     "client", "arrived req/s", "KS p", "TTFT error p50 | p99, ms", "server's TTFT error p50 | p99, ms",
     "ITL error p50 | p99, ms", "sent late p50 | p99, ms", "CPU s per 1k tokens",
+    "server late p99, ms",
 )  # fmt: skip
 _SUMMARY_HEADER = (
     "client", "version", "highest rate held, req/s", "within, ms", "tokens/s at 256 streams",
@@ -27,6 +28,7 @@ NOTES = (
     "ITL error: gap by gap; mean by mean (*) where a client reports only means.",
     "Sent late: arrival at the server - the client's zero; the delay between what a client says and what it does.",
     "KS p: Kolmogorov-Smirnov test of the gaps between arrivals at the server against the asked Poisson process.",
+    "Server late: how late the truth server itself sent tokens; where that is large, the machine was busy.",
     "CPU: user + system of the client's whole process tree, from the first arrival to the last token.",
     "Held: all completed, rate reached, and p99 of TTFT error, ITL error and lateness within the bound.",
 )
@@ -111,6 +113,7 @@ def _rate_row(entry: Entry, found: Sequence[Figures]) -> tuple[str, ...]:
         _two(found, lambda f: f.errors.gap_p50_ms, lambda f: f.errors.gap_p99_ms) + star,
         _two(found, lambda f: f.errors.late_p50_ms, lambda f: f.errors.late_p99_ms),
         number(middle(found, lambda f: f.cpu_per_1k_s)),
+        number(middle(found, lambda f: f.server_late_p99_ms)),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.child import ChildFailed, Cost, run_measured
 from harness.clients.base import Client, Job, Load, Reported
-from harness.compare import Errors, arrival_p, arrival_rate, errors, match, stream_rate
+from harness.compare import Errors, arrival_p, arrival_rate, errors, match, server_late_ms, stream_rate
 from harness.home import Home
 from harness.plans import write_prompts
 from harness.truth import TrueAnswer, truth_server
@@ -31,6 +31,7 @@ class Figures:
     `completed` and `failed` are the client's own counts, `arrived` is the server's. `cpu_s` is that of the whole
     process tree from start to end; `cpu_start_s` the part before the first request came. `cpu_per_1k_s` is CPU seconds
     per 1,000 tokens streamed, from the first arrival to the last token, so without start-up and without reports.
+    `server_late_p99_ms` is how late the truth server sent its tokens: where it is large, the machine was busy.
     """
 
     completed: int
@@ -45,6 +46,7 @@ class Figures:
     cpu_start_s: float
     cpu_per_1k_s: float
     tokens_per_s: float | None
+    server_late_p99_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,10 @@ def run_trial(client: Client, load: Load, *, home: Home, folder: Path) -> Trial:
     """Offer `load` with `client` in a fresh `folder`, which is removed again when all went well."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    times = (STREAM_TTFT_US, STREAM_ITL_US) if load.rate is None else (TTFT_US, ITL_US)
+    ttft_us, itl_us = times_us(load)
     argv: tuple[str, ...] = ()
     try:
-        with truth_server(folder, "--ttft-us", str(times[0]), "--itl-us", str(times[1])) as server:
+        with truth_server(folder, "--ttft-us", str(ttft_us), "--itl-us", str(itl_us)) as server:
             job = Job(load=load, url=server.url, folder=folder, tokenizer=home.tokenizer())
             write_prompts(job.prompts, load.requests, tokens=load.tokens)
             command = client.command(home, job)
@@ -84,6 +86,7 @@ def figures(reported: Reported, answers: Sequence[TrueAnswer], *, cost: Cost, lo
     if not answers or not reported.requests:
         raise ValueError(f"{len(answers)} requests arrived, {len(reported.requests)} were reported as completed")
     pairs = match(reported.requests, answers)
+    ttft_us, itl_us = times_us(load)
     counted = [answer for _, answer in pairs]
     first_ns = min(answer.arrival_ns for answer in counted)
     last_ns = max(answer.sent_ns[-1] for answer in counted if answer.sent_ns)
@@ -103,7 +106,13 @@ def figures(reported: Reported, answers: Sequence[TrueAnswer], *, cost: Cost, lo
         cpu_start_s=start_s,
         cpu_per_1k_s=(cost.cpu_until(last_ns) - start_s) / tokens * 1000,
         tokens_per_s=None if load.streams is None else stream_rate(counted, streams=load.streams),
+        server_late_p99_ms=server_late_ms(counted, ttft_us=ttft_us, itl_us=itl_us),
     )
+
+
+def times_us(load: Load) -> tuple[int, int]:
+    """The server's TTFT and ITL for a load: a closed loop gets short ones, so that the client is what limits it."""
+    return (STREAM_TTFT_US, STREAM_ITL_US) if load.rate is None else (TTFT_US, ITL_US)
 
 
 def is_held(trial: Trial, *, bound_ms: float) -> bool:
