@@ -102,17 +102,16 @@ def arrival_p(arrivals_ns: Sequence[int], *, rate: float, shape: float = 1.0) ->
 
 
 def stream_rate(answers: Sequence[TrueAnswer], *, streams: int) -> float | None:
-    """Tokens/s of a closed loop: of the requests that were over when the last one began.
+    """Tokens/s of a closed loop, by Little's law: streams x tokens over the mean time that a stream takes for a request.
 
-    Counted from the first arrival, and at the last arrival all but `streams` requests are over. Not by the times of
-    the sends: what the client has not read yet waits in the kernel.
+    The n-th request to end lets the (n + streams)-th begin, so that time is the mean distance of arrivals `streams`
+    apart. Not by the times of the sends: what the client has not read yet waits in the kernel.
     """
-    arrived = sorted(answers, key=lambda answer: answer.arrival_ns)
-    over = len(arrived) - streams
-    if over < 1:
+    arrivals = np.sort(np.array([answer.arrival_ns for answer in answers], dtype=np.float64))
+    if len(arrivals) <= streams:
         return None
-    tokens = sum(len(answer.sent_ns) for answer in arrived) * over / len(arrived)
-    return tokens / (arrived[-1].arrival_ns - arrived[0].arrival_ns) * 1e9
+    tokens = float(np.mean([len(answer.sent_ns) for answer in answers]))
+    return float(streams * tokens / (arrivals[streams:] - arrivals[:-streams]).mean() * 1e9)
 
 
 def server_late_ms(answers: Sequence[TrueAnswer], *, ttft_us: int, itl_us: int) -> float | None:

@@ -30,7 +30,8 @@ class Figures:
 
     `completed` and `failed` are the client's own counts, `arrived` is the server's. `cpu_s` is that of the whole
     process tree from start to end; `cpu_start_s` the part before the first request came. `cpu_per_1k_s` is CPU seconds
-    per 1,000 tokens streamed, from the first arrival to the last token, so without start-up and without reports.
+    per 1,000 tokens streamed, from the first arrival to the last token (in a closed loop: to the last arrival, because
+    tokens that were sent then may not have been read), so without start-up and without reports.
     `server_late_p99_ms` is how late the truth server sent its tokens: where it is large, the machine was busy.
     """
 
@@ -89,8 +90,7 @@ def figures(reported: Reported, answers: Sequence[TrueAnswer], *, cost: Cost, lo
     ttft_us, itl_us = times_us(load)
     counted = [answer for _, answer in pairs]
     first_ns = min(answer.arrival_ns for answer in counted)
-    last_ns = max(answer.sent_ns[-1] for answer in counted if answer.sent_ns)
-    tokens = sum(len(answer.sent_ns) for answer in counted)
+    tokens_per_s = None if load.streams is None else stream_rate(counted, streams=load.streams)
     start_s = cost.cpu_until(first_ns)
     arrivals = [answer.arrival_ns for answer in counted]
     return Figures(
@@ -104,10 +104,21 @@ def figures(reported: Reported, answers: Sequence[TrueAnswer], *, cost: Cost, lo
         wall_s=(cost.ended_ns - cost.started_ns) / 1e9,
         cpu_s=cost.cpu_s,
         cpu_start_s=start_s,
-        cpu_per_1k_s=(cost.cpu_until(last_ns) - start_s) / tokens * 1000,
-        tokens_per_s=None if load.streams is None else stream_rate(counted, streams=load.streams),
+        cpu_per_1k_s=_cpu_per_1k_s(counted, cost, tokens_per_s=tokens_per_s),
+        tokens_per_s=tokens_per_s,
         server_late_p99_ms=server_late_ms(counted, ttft_us=ttft_us, itl_us=itl_us),
     )
+
+
+def _cpu_per_1k_s(answers: Sequence[TrueAnswer], cost: Cost, *, tokens_per_s: float | None) -> float:
+    first_ns = min(answer.arrival_ns for answer in answers)
+    if tokens_per_s is None:
+        last_ns = max(answer.sent_ns[-1] for answer in answers if answer.sent_ns)
+        tokens: float = sum(len(answer.sent_ns) for answer in answers)
+    else:
+        last_ns = max(answer.arrival_ns for answer in answers)
+        tokens = tokens_per_s * (last_ns - first_ns) / 1e9
+    return (cost.cpu_until(last_ns) - cost.cpu_until(first_ns)) / tokens * 1000
 
 
 def times_us(load: Load) -> tuple[int, int]:
