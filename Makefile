@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test check lint types contracts unit clean
+.PHONY: help bench bench-harness test check lint types contracts unit clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
@@ -20,6 +20,9 @@ $(READY): pyproject.toml
 
 bench: $(READY) ## Benchmark a small model on vLLM and Transformers, write the report (FILE=... for another)
 	@$(BIN)/tokenforge bench $(or $(FILE),configs/benchmark.yaml) $(ARGS)
+
+bench-harness: $(READY) ## Measure load generators side by side against a server of known truth (ARGS=--quick, --ours)
+	@$(BIN)/python benchmarks/harness/run.py $(ARGS)
 
 test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
 	@$(BIN)/python -m pytest $(ARGS)

@@ -10,7 +10,7 @@ from harness.clients.ours import reported
 from harness.clock import wall_minus_monotonic_ns
 from harness.compare import arrival_p, arrival_rate, errors, match
 from harness.finding import Finding
-from harness.plans import plan, send, write_prompts
+from harness.plans import plan, send
 from harness.truth import TrueAnswer, truth_server
 from tokenforge.bench.driver.job import DriveResult
 from tokenforge.domain.plan import TrialPlan
@@ -29,8 +29,7 @@ _LEAST_P, _SHARE_OVER = 0.01, 0.95
 
 def slot_check(folder: Path) -> Finding:
     """One slot of 500 ms, a request each 100 ms: users wait 1.9 s on average and 3.3 s at most, sent or not."""
-    prompts = _prompts(folder, 8, tokens=1)
-    trial = plan(prompts=prompts, requests=8, tokens=1, seed=1, rate=10.0, arrival=Arrival.CONSTANT)
+    trial = plan(requests=8, tokens=1, seed=1, rate=10.0, arrival=Arrival.CONSTANT)
     with truth_server(folder, "--ttft-us", "500000", "--one-slot") as server:
         result = asyncio.run(send(trial, url=server.url, folder=folder))
     waits = [(r.end_ns - r.scheduled_ns) / 1e9 for r in result.records if r.end_ns and r.scheduled_ns is not None]
@@ -44,8 +43,7 @@ def slot_check(folder: Path) -> Finding:
 def open_streams_check(folder: Path, *, seconds: float) -> Finding:
     """1,000 streams at once, a token each 20 ms: every gap seen, and how wrong."""
     tokens = max(50, round(seconds * 1000 / _STREAM_ITL_MS))
-    prompts = _prompts(folder, _STREAMS, tokens=tokens)
-    trial = plan(prompts=prompts, requests=_STREAMS, tokens=tokens, seed=1, rate=None, streams=_STREAMS)
+    trial = plan(requests=_STREAMS, tokens=tokens, seed=1, rate=None, streams=_STREAMS)
     with truth_server(folder, "--ttft-us", "1000000", "--itl-us", str(_STREAM_ITL_MS * 1000)) as server:
         result = asyncio.run(send(trial, url=server.url, folder=folder))
         answers = server.stop()
@@ -60,8 +58,7 @@ def open_streams_check(folder: Path, *, seconds: float) -> Finding:
 def lateness_check(folder: Path, *, seconds: float) -> Finding:
     """How late requests reach the server at 1,000 a second (16 tokens each), against the plan."""
     requests = round(_LATENESS_RATE * seconds)
-    prompts = _prompts(folder, requests, tokens=16)
-    trial = plan(prompts=prompts, requests=requests, tokens=16, seed=1, rate=_LATENESS_RATE)
+    trial = plan(requests=requests, tokens=16, seed=1, rate=_LATENESS_RATE)
     with truth_server(folder, "--ttft-us", "20000", "--itl-us", "2000") as server:
         result = asyncio.run(send(trial, url=server.url, folder=folder))
         answers = server.stop()
@@ -87,13 +84,12 @@ def arrivals_check(folder: Path, *, seeds: int) -> Finding:
     Several drivers run at once, each with a server of its own, so that together they send about 600 requests a second:
     thirty at 20 req/s, six at 100, two at 300. Answers are one token after 1 ms, so the arrivals are the load.
     """
-    prompts = _prompts(folder, _ARRIVAL_REQUESTS, tokens=1)
     figures: dict[str, object] = {}
     shares: list[float] = []
     for rate in _ARRIVAL_RATES:
         for arrival in _ARRIVAL_SHAPES:
             processes = [_Process(rate=rate, arrival=arrival, seed=seed) for seed in range(1, seeds + 1)]
-            ps = asyncio.run(_test_all(processes, folder=folder, prompts=prompts))
+            ps = asyncio.run(_test_all(processes, folder=folder))
             share = sum(p > _LEAST_P for p in ps) / len(ps)
             shares.append(share)
             figures[f"{arrival} {rate:g}"] = {"share_over_0.01": share, "p": ps}
@@ -102,24 +98,21 @@ def arrivals_check(folder: Path, *, seeds: int) -> Finding:
     return Finding(holds=min(shares) >= _SHARE_OVER, text=text, figures=figures)
 
 
-async def _test_all(processes: Sequence[_Process], *, folder: Path, prompts: Path) -> list[float]:
+async def _test_all(processes: Sequence[_Process], *, folder: Path) -> list[float]:
     places = asyncio.Semaphore(max(1, round(_TOGETHER_RATE / processes[0].rate)))
 
     async def one(process: _Process) -> float:
         async with places:
-            return await _test(
-                process, folder=folder / f"{process.arrival}-{process.rate:g}-{process.seed}", prompts=prompts
-            )
+            return await _test(process, folder=folder / f"{process.arrival}-{process.rate:g}-{process.seed}")
 
     return list(await asyncio.gather(*(one(process) for process in processes)))
 
 
-async def _test(process: _Process, *, folder: Path, prompts: Path) -> float:
+async def _test(process: _Process, *, folder: Path) -> float:
     await asyncio.to_thread(folder.mkdir)
     shape = _ARRIVAL_SHAPES[process.arrival]
     trial: TrialPlan = await asyncio.to_thread(
         plan,
-        prompts=prompts,
         requests=_ARRIVAL_REQUESTS,
         tokens=1,
         seed=process.seed,
@@ -132,12 +125,6 @@ async def _test(process: _Process, *, folder: Path, prompts: Path) -> float:
         answers: list[TrueAnswer] = await asyncio.to_thread(server.stop)
     p = arrival_p([answer.arrival_ns for answer in answers], rate=process.rate, shape=shape)
     return 0.0 if p is None else p
-
-
-def _prompts(folder: Path, count: int, *, tokens: int) -> Path:
-    path = folder / "prompts.jsonl"
-    write_prompts(path, count, tokens=tokens)
-    return path
 
 
 def _origin_ns(result: DriveResult) -> int:

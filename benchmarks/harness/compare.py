@@ -102,7 +102,7 @@ def arrival_p(arrivals_ns: Sequence[int], *, rate: float, shape: float = 1.0) ->
 
 
 def stream_rate(answers: Sequence[TrueAnswer], *, streams: int) -> float | None:
-    """Tokens/s of a closed loop, by Little's law: streams x tokens over the mean time that a stream takes for a request.
+    """Tokens/s of a closed loop, by Little's law: streams x tokens over the mean time that a request takes.
 
     The n-th request to end lets the (n + streams)-th begin, so that time is the mean distance of arrivals `streams`
     apart. Not by the times of the sends: what the client has not read yet waits in the kernel.

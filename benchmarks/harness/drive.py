@@ -17,7 +17,6 @@ def main(spec: Path) -> None:
     facts = json.loads(spec.read_text())
     folder = Path(facts["folder"])
     trial = plan(
-        prompts=Path(facts["prompts"]),
         requests=facts["requests"],
         tokens=facts["tokens"],
         seed=facts["seed"],

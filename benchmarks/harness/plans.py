@@ -1,5 +1,6 @@
 """Our own plans and jobs for the harness: real workloads, numbered prompts, exact lengths."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
@@ -14,7 +15,6 @@ _DRAIN_S = 30.0
 
 def plan(
     *,
-    prompts: Path,
     requests: int,
     tokens: int,
     seed: int,
@@ -23,7 +23,7 @@ def plan(
     arrival: Arrival = Arrival.POISSON,
     burstiness: float = 1.0,
 ) -> TrialPlan:
-    """A plan of `requests`, the i-th with the i-th prompt of the file (JSONL)."""
+    """A plan of `requests`, each with its own number as the first word of its prompt."""
     workload = Workload(
         name="harness",
         arrival=Arrival.CONCURRENCY if streams is not None else arrival,
@@ -32,9 +32,9 @@ def plan(
         burstiness=burstiness,
         requests=requests,
         gen_tokens=Fixed(value=tokens),
-        dataset=str(prompts),
     )
-    return plan_trial(workload, trial=0, seed=seed, tokenizer=None, window=None, form=PromptForm.TEXT)
+    drawn = plan_trial(workload, trial=0, seed=seed, tokenizer=None, window=None, form=PromptForm.TEXT)
+    return replace(drawn, requests=tuple(replace(r, prompt_text=prompt_text(r.index)) for r in drawn.requests))
 
 
 async def send(trial: TrialPlan, *, url: str, folder: Path) -> DriveResult:
@@ -55,9 +55,14 @@ async def send(trial: TrialPlan, *, url: str, folder: Path) -> DriveResult:
     return await offer(job)
 
 
+def prompt_text(number: int) -> str:
+    """The prompt of request `number`: the truth server logs the first number it finds."""
+    return f"{number} words of a prompt"
+
+
 def write_prompts(path: Path, count: int, *, tokens: int) -> None:
     """JSONL that every client can read: the prompt under each of their names, and its number first."""
     with path.open("w") as file:
         for number in range(count):
-            text = f"{number} words of a prompt"
+            text = prompt_text(number)
             file.write(f'{{"prompt":"{text}","text":"{text}","output_tokens_count":{tokens}}}\n')

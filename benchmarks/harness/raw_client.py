@@ -8,15 +8,11 @@ import random
 import select
 import socket
 import struct
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from harness.clock import wall_minus_monotonic_ns
-from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ScheduleTimer, ask_for_kernel_stamps
+from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ScheduleTimer, ask_for_kernel_stamps
 
 _LEAD_NS = 50_000_000
 _READ_BYTES = 65536
@@ -44,6 +40,7 @@ class RawClient:
     streams: int
     epoll: select.epoll = field(default_factory=select.epoll)
     timer: ScheduleTimer = field(default_factory=ScheduleTimer)
+    clock: ReceiveClock = field(default_factory=ReceiveClock)
     connections: dict[int, Connection] = field(default_factory=dict)
     idle: list[Connection] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
@@ -53,7 +50,6 @@ class RawClient:
 
     def run(self) -> None:
         """Send everything, read everything."""
-        offset = wall_minus_monotonic_ns()
         self.epoll.register(self.timer.fd, select.EPOLLIN)
         for _ in range(min(self.streams, len(self.requests))):
             self._send()
@@ -62,7 +58,7 @@ class RawClient:
                 self._send_due(self.due)
             for fd, _ in self.epoll.poll():
                 if fd != self.timer.fd:
-                    self._read(self.connections[fd], offset)
+                    self._read(self.connections[fd])
 
     def _send_due(self, due: list[int]) -> None:
         while len(self.sent) < len(due) and due[len(self.sent)] <= time.monotonic_ns():
@@ -83,12 +79,12 @@ class RawClient:
         self.epoll.register(sock.fileno(), select.EPOLLIN)
         return connection
 
-    def _read(self, connection: Connection, offset: int) -> None:
+    def _read(self, connection: Connection) -> None:
+        now_ns = time.monotonic_ns()
         data, ancillary, _, _ = connection.sock.recvmsg(_READ_BYTES, ANCILLARY_BYTES)
         if not data:
             raise ConnectionError("the server closed a connection")
-        seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-        at_ns = seconds * _NS + nanoseconds - offset
+        at_ns = self.clock.stamp(ancillary, now_ns)
         if not connection.has_head:
             connection.has_head = True
             if data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP") and data.count(b"\r\n\r\n") == 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from harness.finding import Finding
-from harness.plans import plan, send, write_prompts
+from harness.plans import plan, send
 from harness.truth import truth_server
 from tokenforge.bench.driver.job import DriverFailed
 from tokenforge.domain.plan import TrialPlan
@@ -47,8 +47,7 @@ class Watch:
 def soak_check(folder: Path, *, minutes: float, rate: float, is_killed: bool) -> Finding:
     """`rate` requests/s for so long. With `is_killed` the driver is killed at half time."""
     requests = round(minutes * 60 * rate)
-    write_prompts(folder / "prompts.jsonl", requests, tokens=_TOKENS)
-    trial = plan(prompts=folder / "prompts.jsonl", requests=requests, tokens=_TOKENS, seed=1, rate=rate)
+    trial = plan(requests=requests, tokens=_TOKENS, seed=1, rate=rate)
     watch = Watch()
     with truth_server(folder, "--ttft-us", str(_TTFT_MS * 1000), "--itl-us", str(_ITL_MS * 1000)) as server:
         kill_s = minutes * 30 if is_killed else None

@@ -83,6 +83,7 @@ def test_a_trial_matches_every_request_and_sees_its_tokens(
     assert trial.failure is None
     assert trial.figures is not None
     assert (trial.figures.completed, trial.figures.failed, trial.figures.errors.matched) == (30, 0, 30)
+    assert (trial.figures.errors.ttft_p50_ms or 0) < 5
     assert (trial.figures.errors.gap_p50_ms or 0) < 5
     assert trial.figures.first_request_s > 0
     assert (trial.figures.tokens_per_s is None) is open_loop

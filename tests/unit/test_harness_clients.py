@@ -16,7 +16,7 @@ from harness.clients.ours import reported
 from harness.clients.raw import RawC
 from harness.clients.vllm_bench import VllmBench
 from harness.home import Home
-from harness.plans import plan, write_prompts
+from harness.plans import plan
 
 WALL_CLOCK_NS = 1_700_000_000_000_000_000
 
@@ -105,9 +105,8 @@ def test_every_client_s_command_names_the_server_and_the_pace(
     assert ("10" if "rate" in pace else "256") in said
 
 
-def test_numbered_prompts_make_a_plan_whose_indices_are_their_numbers(tmp_path: Path) -> None:
-    write_prompts(tmp_path / "prompts.jsonl", 5, tokens=3)
-    trial = plan(prompts=tmp_path / "prompts.jsonl", requests=5, tokens=3, seed=1, rate=100.0)
+def test_our_plan_s_prompts_begin_with_the_number_of_the_request() -> None:
+    trial = plan(requests=5, tokens=3, seed=1, rate=100.0)
     texts = [(request.prompt_text or "").split()[0] for request in trial.requests]
     assert texts == [str(request.index) for request in trial.requests]
     assert {request.gen_tokens for request in trial.requests} == {3}

@@ -34,7 +34,7 @@ class Ours:
         del home
         load = job.load
         spec = job.folder / "spec.json"
-        facts = {"url": job.url, "folder": str(job.folder), "prompts": str(job.prompts), "seed": load.seed}
+        facts = {"url": job.url, "folder": str(job.folder), "seed": load.seed}
         facts |= {"requests": load.requests, "tokens": load.tokens, "rate": load.rate, "streams": load.streams}
         spec.write_text(json.dumps(facts))
         return Command(argv=(sys.executable, str(_DRIVE), str(spec)))

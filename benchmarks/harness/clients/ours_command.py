@@ -35,7 +35,7 @@ class OursCommand:
         argv = (
             str(Path(sys.executable).with_name("tokenforge")), "bench", "--url", job.url, *pace,
             "--requests", str(load.requests), "--prompt-len", "8", "--gen-tokens", str(load.tokens),
-            "--seed", str(load.seed), "--out", str(job.folder / "run"),
+            "--seed", str(load.seed), "--out", str(job.folder / "run"), "--no-calibration",
         )  # fmt: skip
         return Command(argv=argv, env={"TOKENFORGE_HOME": str(home.root / "tokenforge")})
 
