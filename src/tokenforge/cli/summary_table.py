@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from tokenforge.report.instrument import ms_text
+
 _COLUMNS = ("workload", "runtime", "ok", "failed", "tok/s", "TTFT p50", "p95 ms", "TPOT p50 ms", "verdict")
 _LOG_WIDTH = 120
 _STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
@@ -24,6 +26,7 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     console.print(_table(runs))
     for line in _doubts(runs):
         console.print(line, soft_wrap=True)
+    console.print(_instrument(runs), soft_wrap=True)
 
 
 def _wide_enough() -> Console:
@@ -61,6 +64,23 @@ def _doubts(runs: Sequence[Document]) -> list[str]:
                 text = f"{reason['sentence']} {reason['fix']}"
                 where.setdefault(text, []).append(f"{run['workload']} on {run['runtime']}")
     return [f"- {', '.join(places)}: {text}" for text, places in where.items()]
+
+
+def _instrument(runs: Sequence[Document]) -> str:
+    """One line of the load generator itself: the worst of all runs."""
+    found = [_mapping(run["instrument"]) for run in runs if run.get("instrument")]
+    calibrations = [_mapping(one["calibration"]) for one in found if one.get("calibration")]
+    late = _largest(found, "lag_p99_ms")
+    parts = [] if late is None else [f"99 % of sends within {ms_text(late)} ms of their time"]
+    errors = [(name, _largest(calibrations, f"{key}_p99_ms")) for name, key in (("TTFT", "ttft"), ("ITL", "itl"))]
+    said = [f"{name} {ms_text(error)} ms" for name, error in errors if error is not None]
+    truth = f"own error at p99, against a server of known truth: {', '.join(said)}" if said else "not calibrated"
+    return f"Instrument: {'; '.join([*parts, truth])}."
+
+
+def _largest(found: Sequence[Document], key: str) -> float | None:
+    values = [value for one in found if isinstance(value := one.get(key), int | float)]
+    return max(values, default=None)
 
 
 def _ttft(run: Document) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tokenforge.report.instrument import arrivals_text, calibrated_text, lag_text, share_text
 from tokenforge.report.numbers import estimate_text, number_text
 from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
@@ -17,6 +18,23 @@ _COLUMNS = (
     "TTFT p95, ms",
     "TPOT mean, ms",
     "E2E mean, ms",
+)
+_INSTRUMENT = (
+    "workload",
+    "runtime",
+    "gaps between sends",
+    "asked req/s",
+    "sent req/s",
+    "sent late p50, p99, max, ms",
+    "TTFT error p50, p99, max, ms",
+    "ITL error p50, p99, max, ms",
+    "merged reads",
+    "processes",
+    "CPU",
+)
+_INSTRUMENT_NOTE = (
+    "Errors are the load generator's own, against a server of known truth on the machine that sent the load, with no "
+    "engine running: the least that the client can be wrong by."
 )
 _ESCAPES = str.maketrans({"|": "\\|", "<": "&lt;", ">": "&gt;", "\n": " ", "`": "'"})
 
@@ -36,6 +54,14 @@ def render_markdown(document: Mapping[str, object]) -> str:
     if doubts:
         lines += ["", "## Read before use", ""]
         lines += [_doubt(run, reason) for run, reason in doubts]
+    lines += [
+        "",
+        "## Instrument",
+        "",
+        *_table(_INSTRUMENT, [_instrument_row(run) for run in runs]),
+        "",
+        _INSTRUMENT_NOTE,
+    ]
     tool = section(document, "tool")
     lines += [
         "",
@@ -63,6 +89,23 @@ def _row(run: Plain) -> Sequence[str]:
         estimate_text(section(ttft, "p95")),
         estimate_text(section(section(latencies, "tpot"), "mean")),
         estimate_text(section(e2e, "mean")),
+    )
+
+
+def _instrument_row(run: Plain) -> Sequence[str]:
+    instrument = section(run, "instrument")
+    return (
+        text(run, "workload") or "",
+        text(run, "runtime") or "",
+        arrivals_text(instrument),
+        number_text(number(run, "asked_rate")),
+        number_text(number(run, "sent_rate")),
+        lag_text(instrument),
+        calibrated_text(instrument, "ttft"),
+        calibrated_text(instrument, "itl"),
+        share_text(number(instrument, "merged_read_share")),
+        number_text(number(instrument, "processes")),
+        share_text(number(instrument, "cpu_share")),
     )
 
 

@@ -18,6 +18,7 @@ from tokenforge.report import facts, view
 from tokenforge.report.charts import SLOTS
 from tokenforge.report.definitions import DEFINITIONS
 from tokenforge.report.figures import Figure, workload_figures
+from tokenforge.report.instrument import HOW, instrument_tables
 from tokenforge.report.reading import Plain, items, section, sentences, text
 from tokenforge.report.series import RunSeries
 
@@ -61,6 +62,8 @@ def _page(document: Plain, requests: pa.Table) -> Mapping[str, object]:
         "sections": _sections(document, requests, slots),
         "failures": facts.failures(document),
         "doubts": view.doubts(summary),
+        "instrument_how": HOW,
+        "instruments": instrument_tables(summary),
         "workloads": facts.workload_groups(document),
         "trials": facts.trial_rows(document),
         "engines": facts.engine_groups(document),
