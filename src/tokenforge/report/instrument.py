@@ -21,9 +21,12 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "Do they follow the law that was asked? p below 0.01 is rare by chance (Kolmogorov-Smirnov test, the smallest "
         "of the trials). Arrivals without a law are held against their plan.",
     ),
-    ("Sent late, ms", "How long after its planned time a request left (lag): half, 99 % and all of them, worst trial."),
-    ("TTFT error, ms", "Time to first token as read minus the true one: middle, 99 % within, largest."),
-    ("ITL error, ms", "The same for each gap between two tokens."),
+    (
+        "Sent late p50, p99, max, ms",
+        "How long after its planned time a request left (lag): half, 99 % and all of them, worst trial.",
+    ),
+    ("TTFT error p50, p99, max, ms", "Time to first token as read minus the true one: middle, 99 % within, largest."),
+    ("ITL error p50, p99, max, ms", "The same for each gap between two tokens."),
     ("Merged reads", "Reads that brought several tokens at once; those share one time, which blurs ITL."),
     ("Processes, CPU", "Load generator processes, and how much of its core the busiest used. Near 100 % it is late."),
     ("Longest standstill, ms", "The longest pause for Python's garbage collection. Sends due in it were late."),
@@ -130,14 +133,14 @@ def _rows(runs: Sequence[Plain]) -> Sequence[InstrumentRow]:
         lambda _, one: ", ".join(sentences(one, "scheduling")) or UNKNOWN,
     )
     return [
-        InstrumentRow(label=label, meaning=meaning, cells=_merged([make(*pair) for pair in pairs]))
+        InstrumentRow(label=label, meaning=meaning, cells=_once([make(*pair) for pair in pairs], label))
         for (label, meaning), make in zip(_MEANINGS, makers, strict=True)
     ]
 
 
-def _merged(cells: list[str]) -> tuple[str, ...]:
-    """What is the same for all runtimes is said once."""
-    return (cells[0],) if len(set(cells)) == 1 else tuple(cells)
+def _once(cells: list[str], label: str) -> tuple[str, ...]:
+    """A calibration is of the workload, not of a runtime: it is said once."""
+    return (cells[0],) if " error" in label and len(set(cells)) == 1 else tuple(cells)
 
 
 def _yes_or_no(value: object) -> str:
