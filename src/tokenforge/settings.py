@@ -32,6 +32,9 @@ class Settings:
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
+    github_summary: Path | None
+    """`GITHUB_STEP_SUMMARY` (GitHub's own): the file a job's summary is appended to, where a command is asked to."""
+
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read `environ` (the process's own by default)."""
@@ -44,4 +47,5 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         child_env=env,
         openai_api_key=env.get("OPENAI_API_KEY") or None,
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
+        github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )

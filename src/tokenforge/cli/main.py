@@ -79,6 +79,44 @@ def runs(
 
 
 @app.command()
+def gate(  # the options of two forms of one command
+    runs_given: Annotated[
+        list[Path] | None, typer.Argument(metavar="[BASELINE... CANDIDATE]", help="Folders of runs; the last is new.")
+    ] = None,
+    candidate: Annotated[
+        list[Path] | None, typer.Option(help="The new run; again for more. Then all others are earlier ones.")
+    ] = None,
+    history: Annotated[Path | None, typer.Option(help="Instead of baselines: a folder of many runs.")] = None,
+    margin: Annotated[
+        list[str] | None, typer.Option(help="What is tolerated: 5%, or for one metric ttft_p99=20%. Default: 5%.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Gate this metric; again for more. Default: by the workload.")
+    ] = None,
+    between_runs: Annotated[
+        str, typer.Option(help="How far runs differ, assumed until 3 earlier runs say it.", metavar="PERCENT")
+    ] = "3%",
+    allow_different_hardware: Annotated[
+        bool, typer.Option("--allow-different-hardware", help="Compare runs of different machines all the same.")
+    ] = False,
+    summary: Annotated[Path | None, typer.Option(help="Write the answer as Markdown to this file.")] = None,
+    github_summary: Annotated[
+        bool, typer.Option("--github-summary", help="Append the Markdown to the file of GITHUB_STEP_SUMMARY.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Did it regress? Exit code 0: not regressed, 1: regressed, 2: inconclusive (or the input cannot be used)."""
+    from tokenforge.cli import gate as command
+
+    asked = command.Asked(
+        runs=tuple(runs_given or ()), candidates=tuple(candidate or ()), history=history, margins=tuple(margin or ()),
+        metrics=tuple(metric or ()), between_runs=between_runs, any_hardware=allow_different_hardware, summary=summary,
+        github_summary=github_summary, as_json=as_json,
+    )  # fmt: skip
+    raise typer.Exit(command.run(asked))
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Check this machine: Python, CPU, GPU, disk, runtimes, timer precision; say what to do."""
     from tokenforge.cli import doctor as command

@@ -9,6 +9,14 @@ from rich.table import Table
 
 from tokenforge.domain.canonical import to_plain
 
+_LOG_WIDTH = 120
+
+
+def wide_console() -> Console:
+    """A terminal's own width; for a pipe or a log, room for every column."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
+
 
 def print_json(value: object) -> None:
     """One JSON document, indented, UTF-8."""

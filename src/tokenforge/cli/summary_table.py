@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from tokenforge.cli.show import wide_console
 from tokenforge.report.instrument import ms_text
 
 _COLUMNS = ("workload", "runtime", "ok", "failed", "tok/s", "TTFT p50", "p95 ms", "TPOT p50 ms", "verdict")
-_LOG_WIDTH = 120
 _STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
 
 Document = Mapping[str, object]
@@ -16,7 +16,7 @@ Document = Mapping[str, object]
 
 def print_summary(document: Document, *, console: Console | None = None) -> None:
     """Print `document["summary"]` of a record."""
-    console = console or _wide_enough()
+    console = console or wide_console()
     summary = _mapping(document["summary"])
     runs = [_mapping(run) for run in _sequence(summary["runs"])]
     console.print()
@@ -27,12 +27,6 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     for line in _doubts(runs):
         console.print(line, soft_wrap=True)
     console.print(_instrument(runs), soft_wrap=True)
-
-
-def _wide_enough() -> Console:
-    """A terminal's own width; for a pipe or a log, room for every column."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
 
 
 def _table(runs: Sequence[Document]) -> Table:

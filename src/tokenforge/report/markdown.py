@@ -44,12 +44,12 @@ def render_markdown(document: Mapping[str, object]) -> str:
     summary = section(document, "summary")
     runs = items(summary, "runs")
     lines = [f"# Benchmark: {text(summary, 'verdict') or 'no verdict'}", ""]
-    lines += [f"{_plain(sentence)}\n" for sentence in sentences(summary, "headline")]
+    lines += [f"{markdown_text(sentence)}\n" for sentence in sentences(summary, "headline")]
     lines += _table(_COLUMNS, [_row(run) for run in runs])
     comparisons = items(summary, "comparisons")
     if comparisons:
         lines += ["", "## Compared", ""]
-        lines += [f"- **{text(one, 'workload')}** {_plain(text(one, 'sentence') or '')}" for one in comparisons]
+        lines += [f"- **{text(one, 'workload')}** {markdown_text(text(one, 'sentence') or '')}" for one in comparisons]
     doubts = [(run, reason) for run in runs for reason in items(run, "reasons")]
     if doubts:
         lines += ["", "## Read before use", ""]
@@ -111,16 +111,17 @@ def _instrument_row(run: Plain) -> Sequence[str]:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = ["| " + " | ".join(columns) + " |", "|" + "|".join(["---"] * 3 + ["---:"] * (len(columns) - 3)) + "|"]
-    return lines + ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
+    return lines + ["| " + " | ".join(markdown_text(cell) for cell in row) + " |" for row in rows]
 
 
 def _doubt(run: Plain, reason: Plain) -> str:
     where = f"{text(run, 'runtime')} on {text(run, 'workload')}"
     return (
-        f"- **{_plain(where)}**, {text(reason, 'level')} `{text(reason, 'code')}`: "
-        f"{_plain(text(reason, 'sentence') or '')} {_plain(text(reason, 'fix') or '')}"
+        f"- **{markdown_text(where)}**, {text(reason, 'level')} `{text(reason, 'code')}`: "
+        f"{markdown_text(text(reason, 'sentence') or '')} {markdown_text(text(reason, 'fix') or '')}"
     )
 
 
-def _plain(words: str) -> str:
+def markdown_text(words: str) -> str:
+    """Words that cannot make markup or end a table's cell."""
     return words.translate(_ESCAPES)
