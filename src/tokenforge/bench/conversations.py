@@ -17,7 +17,6 @@ from tokenforge.bench.prompts import Prefix, PromptMaker, PromptTokenizer, word_
 from tokenforge.domain.plan import PromptForm
 from tokenforge.domain.workload import Length
 
-MOST_TURNS = 1_000
 USER, ASSISTANT = "user", "assistant"
 _Part = TypeVar("_Part")
 

@@ -115,10 +115,7 @@ class _Rules:
         for key, hint in _NEEDS[arrival]:
             if key not in self._has:
                 yield self._fault(key, f"is missing: arrival {arrival} needs it", hint)
-        if arrival not in _ENDS_ITSELF and not self._has.keys() & {
-            "duration_s",
-            "requests",
-        }:
+        if arrival not in _ENDS_ITSELF and not self._has.keys() & {"duration_s", "requests"}:
             yield self._fault("duration_s", "is missing: the load would never end", "write duration_s, or requests")
 
     def _idle_keys(self, arrival: Arrival) -> Iterator[Fault]:
