@@ -107,6 +107,7 @@ def test_all_faults_of_a_workload_are_found_at_once() -> None:
         ("500ms", FixedSeconds(value=0.5)),
         ({"uniform": {"low": 1, "high": "3s"}}, UniformSeconds(low=1.0, high=3.0)),
         ({"exponential": {"mean": 2}}, ExponentialSeconds(mean=2.0)),
+        ({"exponential": "2s"}, ExponentialSeconds(mean=2.0)),
         ({"normal": {"mean": 2, "std": 0.5, "high": 5}}, NormalSeconds(mean=2.0, std=0.5, high=5.0)),
         ({"lognormal": {"mean": 2, "cv": 1}}, LogNormalSeconds(mean=2.0, cv=1.0)),
         ({"histogram": {"values": [1, 9], "weights": [3, 1]}}, HistogramSeconds(values=(1.0, 9.0), weights=(3.0, 1.0))),

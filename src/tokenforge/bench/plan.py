@@ -70,7 +70,7 @@ def check_workloads(
         except InvalidInput as error:
             faults.extend(error.faults)
     if faults:
-        raise InvalidInput(faults, source="the workloads")
+        raise InvalidInput(faults, source="the benchmark")
 
 
 def check_workload(

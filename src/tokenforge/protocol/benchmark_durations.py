@@ -40,6 +40,10 @@ def _seconds(value: object) -> object:
     return seconds
 
 
+def _mean_alone(value: object) -> object:
+    return {"mean": value} if kind_of(value) == "plain" else value
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 _Bounded = Annotated[Seconds, Field(ge=0, le=WEEK_S)]
 _Positive = Annotated[Seconds, Field(gt=0, le=WEEK_S)]
@@ -66,7 +70,7 @@ class UniformSecondsBody(Between):
 
 
 class ExponentialBody(Between):
-    """`exponential: {mean: 2, high: 30}`."""
+    """`exponential: {mean: 2, high: 30}`, or `exponential: 2`."""
 
     mean: _Positive = Field(description="seconds on average, for example 2")
 
@@ -105,7 +109,7 @@ class SpreadBody(Body):
     """Exactly one of the five."""
 
     uniform: UniformSecondsBody | None = None
-    exponential: ExponentialBody | None = None
+    exponential: Annotated[ExponentialBody, BeforeValidator(_mean_alone)] | None = None
     normal: NormalSecondsBody | None = None
     lognormal: LogNormalSecondsBody | None = None
     histogram: HistogramSecondsBody | None = None
