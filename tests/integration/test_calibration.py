@@ -8,11 +8,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from record_samples import Engine, sample
 
+from tokenforge.analysis.figures import Validity
+from tokenforge.analysis.summary import summarise
 from tokenforge.bench.calibration.calibrate import NULL_SERVER, Subject, calibrate
 from tokenforge.bench.calibration.load import Load
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.domain.calibration import Calibration
+from tokenforge.domain.canonical import to_plain
 
 LYING = (sys.executable, str(Path(__file__).parent / "lying_null_server.py"))
 LOOSE_MS = 5.0
@@ -54,6 +58,17 @@ async def test_a_null_server_that_lies_by_20_ms_is_found_out(tmp_path: Path) -> 
     assert found.itl_error.p50_ms == pytest.approx(0, abs=0.5)
 
 
+@pytest.mark.parametrize(("null_server", "wrong"), [(NULL_SERVER, False), (LYING, True)], ids=["honest", "lying"])
+async def test_a_run_is_invalid_when_the_truth_and_the_client_differ_by_20_ms(
+    null_server: tuple[str, ...], wrong: bool, tmp_path: Path
+) -> None:
+    found = to_plain(await one(subject("qa-short"), tmp_path, null_server=null_server))
+    document, table = sample([Engine(runtime="vllm")])
+    (run,) = summarise({**document, "calibration": [found]}, table).runs
+    assert {reason.code for reason in run.reasons} == ({"instrument_error"} if wrong else set())
+    assert run.verdict is (Validity.INVALID if wrong else Validity.VALID)
+
+
 async def test_several_driver_processes_are_calibrated_together(tmp_path: Path) -> None:
     asked = subject()
     shared = Subject(workload="qa", load=asked.load, endpoint=asked.endpoint, continuous_usage=False, processes=2)
@@ -80,6 +95,12 @@ async def test_each_workload_takes_less_than_three_seconds_and_none_is_left_out(
     found = await calibrate([subject("a"), subject("b")], folder=tmp_path)
     assert time.monotonic() - began < 6
     assert [(one.workload, one.cause) for one in found] == [("a", None), ("b", None)]
+
+
+async def test_what_does_not_fit_the_budget_says_so(tmp_path: Path) -> None:
+    first, second = await calibrate([subject("a"), subject("b")], folder=tmp_path, budget_s=1.0)
+    assert first.cause is None
+    assert second.cause == "the 1 s for calibration were used by other workloads"
 
 
 async def test_being_interrupted_leaves_no_process_and_says_so(tmp_path: Path) -> None:

@@ -44,19 +44,23 @@ class Subject:
 
 
 async def calibrate(
-    subjects: Sequence[Subject], *, folder: Path, null_server: Sequence[str] = NULL_SERVER
+    subjects: Sequence[Subject],
+    *,
+    folder: Path,
+    null_server: Sequence[str] = NULL_SERVER,
+    budget_s: float = _BUDGET_S,
 ) -> tuple[Calibration, ...]:
-    """One calibration per subject, in their order, within about ten seconds in all; `folder` holds what it needs.
+    """One calibration per subject, in their order, within about `budget_s` in all; `folder` holds what it needs.
 
     Being cancelled ends it; what is left says so.
     """
-    until = time.monotonic() + _BUDGET_S
-    window_s = min(_WINDOW_S, max(_SHORTEST_WINDOW_S, _BUDGET_S / max(1, len(subjects)) - _OVERHEAD_S))
+    until = time.monotonic() + budget_s
+    window_s = min(_WINDOW_S, max(_SHORTEST_WINDOW_S, budget_s / max(1, len(subjects)) - _OVERHEAD_S))
     done: list[Calibration] = []
     cause: str | None = None
     for number, subject in enumerate(subjects):
         if cause is None and number and time.monotonic() + window_s + _OVERHEAD_S > until:
-            cause = f"the {_BUDGET_S:g} s for calibration were used by other workloads"
+            cause = f"the {budget_s:g} s for calibration were used by other workloads"
         if cause is not None:
             done.append(Calibration(workload=subject.workload, cause=cause))
             continue
