@@ -162,9 +162,7 @@ def _why_not(compared: Compared) -> str | None:
     """What makes a comparison worth nothing."""
     total = compared.matched + compared.missing
     if compared.missing > _MISSING * total:
-        return (
-            f"{compared.missing} of {total} answers of the null server were not whole: the load is beyond this client"
-        )
+        return f"{compared.missing} of {total} answers of the null server were not whole: too much load for both"
     if compared.unsure_share > _UNSURE:
         return (
             f"the null server was itself held up in {compared.unsure_share:.0%} of its chunks: it knows no exact times"
