@@ -1,16 +1,16 @@
 """Sample records: a small simulated server (one queue, prefill then paced decode) makes requests as a driver would."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 
 from tokenforge.domain.benchmark_record import BenchmarkRecord, DriverReading, RunRecord, TrialRecord
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.record import Outcome, RequestRecord
 from tokenforge.domain.run import RunId, RunStatus
-from tokenforge.store.requests_table import RunRecords, requests_table
+from tokenforge.store.requests_table import RequestsFile, RunRecords, record_columns, write_rows
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -53,7 +53,7 @@ def sample(
     trials: int = 5,
     seed: int = 0,
     price_per_hour: float | None = None,
-) -> tuple[dict[str, object], pa.Table]:
+) -> tuple[dict[str, object], RequestsFile]:
     """A whole record as JSON and its requests table."""
     runs: list[RunRecord] = []
     rows: list[RunRecords] = []
@@ -63,13 +63,20 @@ def sample(
             chance = np.random.default_rng([seed, len(runs)])
             by_trial = [trial_records(engine, load, trial=t, plan_seed=seed, chance=chance) for t in range(trials)]
             runs.append(run_record(run_id, engine, load, by_trial))
-            records = tuple(record for one in by_trial for record in one)
+            tables = [record_columns(one) for one in by_trial]
             rows.append(
                 RunRecords(
-                    run_id=run_id, model="synthetic:tiny", runtime=engine.runtime, workload=load.name, records=records
+                    run_id=run_id, model="synthetic:tiny", runtime=engine.runtime, workload=load.name, tables=tables
                 )
             )
-    return document(runs, loads, trials=trials, price_per_hour=price_per_hour), requests_table(rows)
+    return document(runs, loads, trials=trials, price_per_hour=price_per_hour), requests_file(rows)
+
+
+def requests_file(runs: Sequence[RunRecords]) -> RequestsFile:
+    """The rows as analysis reads them, from a Parquet file in memory."""
+    file = io.BytesIO()
+    write_rows(file, runs)
+    return RequestsFile(file)
 
 
 def trial_records(
@@ -201,16 +208,15 @@ def one_request(**changes: object) -> RequestRecord:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-def one_run(records: Sequence[RequestRecord], load: Load | None = None) -> tuple[dict[str, object], pa.Table]:
+def one_run(records: Sequence[RequestRecord], load: Load | None = None) -> tuple[dict[str, object], RequestsFile]:
     """A record of one run with exactly these requests."""
     engine, asked = Engine(runtime="vllm"), load or Load()
     numbers = sorted({record.trial for record in records})
     by_trial = [[record for record in records if record.trial == number] for number in numbers]
     run = run_record("sample-00", engine, asked, by_trial)
-    rows = RunRecords(
-        run_id="sample-00", model="synthetic:tiny", runtime="vllm", workload=asked.name, records=tuple(records)
-    )
-    return document([run], [asked], trials=max(1, len(numbers))), requests_table([rows])
+    tables = [record_columns(one) for one in by_trial]
+    rows = RunRecords(run_id="sample-00", model="synthetic:tiny", runtime="vllm", workload=asked.name, tables=tables)
+    return document([run], [asked], trials=max(1, len(numbers))), requests_file([rows])
 
 
 def _request(

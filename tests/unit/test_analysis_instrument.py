@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from calibration_samples import answers, record_of
 from record_samples import MS, Engine, Load, sample
@@ -14,6 +13,7 @@ from tokenforge.analysis.summary import summarise
 from tokenforge.bench.calibration.compare import compare, stamp_error
 from tokenforge.domain.calibration import Calibration, CalibrationLoad
 from tokenforge.domain.canonical import to_plain
+from tokenforge.store.requests_table import RequestsFile
 
 VLLM = Engine(runtime="vllm")
 
@@ -39,7 +39,7 @@ def calibration(*, late_ns: int = 0, blur_ns: int = 0, cause: str | None = None)
     return plain
 
 
-def clean_record(engine: Engine) -> tuple[dict[str, Any], pa.Table]:
+def clean_record(engine: Engine) -> tuple[dict[str, Any], RequestsFile]:
     """A record that may be edited."""
     document, table = sample([engine], [Load()])
     return dict(document), table

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from record_samples import MS, Engine, Load, S, one_run, sample, trial_records
+from record_samples import MS, Engine, Load, S, one_run, requests_file, sample, trial_records
 
 from tokenforge.analysis.figures import RunSummary, Validity
 from tokenforge.analysis.summary import summarise
@@ -135,8 +134,7 @@ def test_every_reason_says_what_to_do() -> None:
 
 
 def test_a_run_without_any_row_is_invalid() -> None:
-    document, table = sample([ENGINE])
-    empty: pa.Table = table.slice(0, 0)
-    run = summarise(document, empty).runs[0]
+    document, _ = sample([ENGINE])
+    run = summarise(document, requests_file([])).runs[0]
     assert codes(run) == {"no_requests"}
     assert run.verdict is Validity.INVALID

@@ -14,11 +14,9 @@ from tokenforge.bench.journal import (
     JournalTail,
     JournalWriter,
     decode_heartbeat,
-    decode_milestones,
-    decode_record,
-    encode_record,
     read_journal,
 )
+from tokenforge.bench.record_bytes import decode_milestones, decode_record, encode_record
 from tokenforge.domain.errors import StoreFailed
 from tokenforge.domain.record import Outcome, RequestRecord
 

@@ -3,7 +3,6 @@
 import io
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from record_samples import Engine, Load, sample
 from rich.console import Console
@@ -15,12 +14,13 @@ from tokenforge.domain.canonical import to_plain
 from tokenforge.report.instrument import InstrumentTable, instrument_tables, ms_text
 from tokenforge.report.markdown import render_markdown
 from tokenforge.report.page import render_report
+from tokenforge.store.requests_table import RequestsFile
 
 ENGINES = [Engine(runtime="vllm"), Engine(runtime="transformers", step_ms=16)]
 LOADS = [Load(), Load(name="closed", qps=None), Load(name="replay", extra={"arrival": "trace"})]
 
 
-def finished(*calibrations: dict[str, Any]) -> tuple[dict[str, Any], pa.Table]:
+def finished(*calibrations: dict[str, Any]) -> tuple[dict[str, Any], RequestsFile]:
     document, table = sample(ENGINES, LOADS)
     document["calibration"] = list(calibrations)
     return {**document, "summary": to_plain(summarise(document, table))}, table

@@ -1,12 +1,14 @@
 """Request records as arrays: one trial of one run, a number per request, absent as NaN.
 
-Numpy on whole columns, because a run may hold a million requests. Stamps stay nanoseconds from the trial's start; as
-float64 they are exact for 104 days. Nothing is dropped here: warm-up and failures are masks, not missing rows.
+Numpy on whole columns, because a run may hold a million requests; and chunks, dozens per request, are read anew in
+pieces wherever they are needed instead of being kept. Stamps stay nanoseconds from the trial's start; as float64 they
+are exact for 104 days. Nothing is dropped here: warm-up and failures are masks, not missing rows.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +21,42 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+_STAMPS = ("scheduled_ns", "sent_ns", "first_ns", "end_ns")
+_ASKED = ("asked_prompt_tokens", "asked_output_tokens")
+_COUNTS = ("prompt_tokens", "cached_tokens", "output_tokens", "counted_tokens")
+_NUMBERS = (*_STAMPS, *_ASKED, *_COUNTS)
+
+
+class Requests(Protocol):
+    """All requests of a benchmark, as rows in pieces of a bounded size (`store.requests_table.RequestsFile`)."""
+
+    def trials(self, run_id: str) -> Sequence[int]:
+        """The trials that have rows of this run, by number."""
+
+    def batches(self, run_id: str, trial: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """These columns of all rows of a trial, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks:
+    """The chunks of neighbouring requests, flat. `owner` is for each chunk the row of its request in the trial."""
+
+    ns: Ints
+    tokens: npt.NDArray[np.int32]
+    owner: Ints
+
+    @property
+    def is_first(self) -> Bools:
+        """Chunks that are the first of their request."""
+        return np.concatenate(([True], self.owner[1:] != self.owner[:-1])) if len(self.owner) else np.empty(0, np.bool_)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRequests:
-    """All requests of one trial. Chunks lie flat: request i has `chunk_ns[offsets[i]:offsets[i + 1]]`.
+    """All requests of one trial. `ok` marks those that ended well; `outcomes` counts all of them by how they ended.
 
-    `ok` marks requests that ended well; `outcomes` counts all of them by how they ended.
+    `chunk_counts`, `chunk_tokens` (the sum of what the chunks held) and `last_chunk_ns` sum up a request's chunks; the
+    chunks themselves come from `chunks()`.
     """
 
     trial: int
@@ -32,20 +64,26 @@ class TrialRequests:
     sent_ns: Floats
     first_ns: Floats
     end_ns: Floats
-    offsets: Ints
-    chunk_ns: Floats
-    chunk_tokens: Floats
     asked_prompt_tokens: Floats
     asked_output_tokens: Floats
     prompt_tokens: Floats
     cached_tokens: Floats
     output_tokens: Floats
     counted_tokens: Floats
+    chunk_counts: Ints
+    chunk_tokens: Floats
+    last_chunk_ns: Floats
     ok: Bools
     outcomes: Mapping[str, int]
+    source: Requests
+    run_id: str
 
     def __len__(self) -> int:
         return len(self.sent_ns)
+
+    def chunks(self) -> Iterator[Chunks]:
+        """Every chunk in the order of requests, piece by piece; a request's chunks are in one piece. Reads the file."""
+        return _chunks(self.source, self.run_id, self.trial)
 
     @property
     def arrival_ns(self) -> Floats:
@@ -53,43 +91,71 @@ class TrialRequests:
         return np.where(np.isnan(self.scheduled_ns), self.sent_ns, self.scheduled_ns)
 
     @property
-    def chunk_owner(self) -> Ints:
-        """For each chunk, the row of its request."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
-
-    @property
     def tokens_delivered(self) -> Floats:
         """Output tokens per request: the server's usage, or what the chunks held where it gave none."""
-        sums = np.bincount(self.chunk_owner, weights=self.chunk_tokens, minlength=len(self))
-        return np.where(np.isnan(self.output_tokens), sums, self.output_tokens)
+        return np.where(np.isnan(self.output_tokens), self.chunk_tokens, self.output_tokens)
 
 
-def trials_of(table: pa.Table, run_id: str) -> tuple[TrialRequests, ...]:
+def trials_of(source: Requests, run_id: str) -> Iterator[TrialRequests]:
     """The trials of one run, by number; a run without rows has none."""
-    rows = table.filter(pc.equal(table["run_id"], pa.scalar(run_id)))
-    numbers = np.unique(_floats(rows, "trial")).astype(np.int64).tolist()
-    return tuple(_trial(rows.filter(pc.equal(rows["trial"], pa.scalar(one, pa.int32()))), one) for one in numbers)
+    return (_trial(source, run_id, trial) for trial in source.trials(run_id))
 
 
-def _trial(rows: pa.Table, number: int) -> TrialRequests:
-    names = ("scheduled_ns", "sent_ns", "first_ns", "end_ns", "asked_prompt_tokens", "asked_output_tokens")
-    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "counted_tokens")
-    columns = {name: _floats(rows, name) for name in (*names, *counts)}
-    lengths = np.nan_to_num(pc.list_value_length(rows["chunk_ns"]).to_numpy()).astype(np.int64)
+def filled(parts: Iterator[Floats], *, most: int) -> Floats:
+    """Parts as one array, without holding both; together they have at most `most` values."""
+    whole, end = np.empty(most), 0
+    for part in parts:
+        whole[end : end + len(part)] = part
+        end += len(part)
+    return whole[:end]
+
+
+def _trial(source: Requests, run_id: str, trial: int) -> TrialRequests:
+    rows = pa.Table.from_batches(source.batches(run_id, trial, [*_NUMBERS, "outcome"]))
+    counts, tokens, last_ns = _chunk_sums(source, run_id, trial)
     return TrialRequests(
-        trial=number,
-        offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
-        chunk_ns=_flat(rows, "chunk_ns"),
-        chunk_tokens=_flat(rows, "chunk_tokens"),
+        trial=trial,
         ok=np.asarray(pc.equal(rows["outcome"], pa.scalar(str(Outcome.OK))).to_numpy(), dtype=np.bool_),
-        outcomes=dict(sorted(Counter(str(outcome) for outcome in rows["outcome"].to_pylist()).items())),
-        **columns,
+        outcomes=dict(sorted(Counter(str(end) for end in rows["outcome"].to_pylist()).items())),
+        chunk_counts=counts,
+        chunk_tokens=tokens,
+        last_chunk_ns=last_ns,
+        source=source,
+        run_id=run_id,
+        **{name: _floats(rows, name) for name in _NUMBERS},
     )
+
+
+def _chunk_sums(source: Requests, run_id: str, trial: int) -> tuple[Ints, Floats, Floats]:
+    """Per request: how many chunks, the tokens in them, and the stamp of the last."""
+    counts, tokens, last_ns = [], [], []
+    for batch in source.batches(run_id, trial, ["chunk_ns", "chunk_tokens"]):
+        lengths, ns, held = _lists(batch)
+        ends = np.cumsum(lengths)
+        total = np.concatenate(([0], np.cumsum(held, dtype=np.int64)))
+        counts.append(lengths)
+        tokens.append((total[ends] - total[ends - lengths]).astype(np.float64))
+        last = np.full(len(lengths), np.nan)
+        last[lengths > 0] = ns[ends[lengths > 0] - 1]
+        last_ns.append(last)
+    return np.concatenate(counts), np.concatenate(tokens), np.concatenate(last_ns)
+
+
+def _chunks(source: Requests, run_id: str, trial: int) -> Iterator[Chunks]:
+    row = 0
+    for batch in source.batches(run_id, trial, ["chunk_ns", "chunk_tokens"]):
+        lengths, ns, tokens = _lists(batch)
+        owner = np.repeat(np.arange(row, row + len(lengths), dtype=np.int64), lengths)
+        yield Chunks(ns=ns, tokens=tokens, owner=owner)
+        row += len(lengths)
+
+
+def _lists(batch: pa.RecordBatch) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
+    """Chunks per request, and their stamps and tokens, flat."""
+    ns, tokens = batch["chunk_ns"], batch["chunk_tokens"]
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(ns), 0), dtype=np.int64)
+    return lengths, np.asarray(pc.list_flatten(ns)), np.asarray(pc.list_flatten(tokens))
 
 
 def _floats(rows: pa.Table, name: str) -> Floats:
     return np.asarray(pc.cast(rows[name], pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-
-
-def _flat(rows: pa.Table, name: str) -> Floats:
-    return np.asarray(pc.list_flatten(rows[name]).to_numpy(), dtype=np.float64)

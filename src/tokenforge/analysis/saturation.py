@@ -14,6 +14,7 @@ from tokenforge.analysis.requests import Floats, Ints, TrialRequests
 from tokenforge.analysis.throughput import Window, in_flight
 
 _SLICES = 12
+_LOOKS = 16
 _MIN_REQUESTS = 60
 _CONFIDENCE = 0.99
 _MIN_GROWTH = 0.5
@@ -34,7 +35,8 @@ def climb(requests: TrialRequests, ttft: Floats, window: Window) -> Climb | None
         return None
     edges = np.linspace(window.start_ns, window.end_ns, _SLICES + 1)
     middles = (edges[1:] + edges[:-1]) / 2
-    flights = np.array([in_flight(requests, np.linspace(a, b, 16)).mean() for a, b in pairwise(edges)])
+    looks = np.concatenate([np.linspace(a, b, _LOOKS) for a, b in pairwise(edges)])
+    flights = in_flight(requests, looks).reshape(_SLICES, _LOOKS).mean(axis=1)
     waits = _slice_means(ttft, np.digitize(requests.arrival_ns, edges) - 1)
     flight_growth, flight_sure = _growth(middles, flights)
     wait_growth, wait_sure = _growth(middles, waits)

@@ -5,10 +5,10 @@ sentences that say what came out and whether to believe it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
-import pyarrow as pa
 
 from tokenforge.analysis.comparisons import Measured, compare_runs
 from tokenforge.analysis.dependence import effective_size
@@ -17,15 +17,15 @@ from tokenforge.analysis.figures import BenchmarkSummary, MetricSummary, RunSumm
 from tokenforge.analysis.headline import headline
 from tokenforge.analysis.instrument import read_instrument
 from tokenforge.analysis.intervals import Estimate, QuantileSamples, over_trials, quantile_over_trials
-from tokenforge.analysis.latency import METRICS, QUANTILES, TrialMetric, trial_metric
-from tokenforge.analysis.requests import Floats
+from tokenforge.analysis.latency import METRICS, QUANTILES, pooled, trial_metric
+from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.throughput import Rates
 from tokenforge.analysis.trials import Trial, measure_trials
 from tokenforge.analysis.validity import judge, verdict_of
 
 
-def summarise(document: Mapping[str, object], requests: pa.Table) -> BenchmarkSummary:
-    """All figures of a benchmark. `document` is the record as JSON, `requests` the table of its requests.
+def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSummary:
+    """All figures of a benchmark. `document` is the record as JSON, `requests` its rows.
 
     Raises InvalidInput when the document has no list of runs.
     """
@@ -101,11 +101,26 @@ def cost_per_million(output_tokens_per_s: Estimate, price_per_hour: float | None
 
 
 def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:
-    samples = [trial.latencies.samples(metric) for trial in trials]
-    per_trial = tuple(
-        trial_metric(values, trial=trial.requests.trial) for trial, values in zip(trials, samples, strict=True)
-    )
-    quantiles = {name: _quantile(samples, per_trial, name=name, quantile=quantile) for name, quantile in QUANTILES}
+    per_trial, worth = [], []
+    for trial in trials:
+        values = trial.latencies.samples(metric)
+        worth.append({name: effective_size(values, quantile=quantile) for name, quantile in QUANTILES})
+        per_trial.append(trial_metric(values, trial=trial.requests.trial, may_reorder=True))
+        del values
+    together = _pooled_quantiles(trials, metric)
+    quantiles = {
+        name: quantile_over_trials(
+            QuantileSamples(
+                values=[getattr(one, name) for one in per_trial],
+                counts=[one.count for one in per_trial],
+                effective=[one[name] for one in worth],
+            ),
+            name=name,
+            quantile=quantile,
+            pooled=partial(together, name),
+        )
+        for name, quantile in QUANTILES
+    }
     return MetricSummary(
         metric=metric,
         unit="ms",
@@ -115,21 +130,20 @@ def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:
         p90=quantiles["p90"],
         p95=quantiles["p95"],
         p99=quantiles["p99"],
-        per_trial=per_trial,
+        per_trial=tuple(per_trial),
     )
 
 
-def _quantile(samples: Sequence[Floats], per_trial: Sequence[TrialMetric], *, name: str, quantile: float) -> Estimate:
-    return quantile_over_trials(
-        QuantileSamples(
-            values=[getattr(one, name) for one in per_trial],
-            counts=[one.count for one in per_trial],
-            effective=[effective_size(values, quantile=quantile) for values in samples],
-        ),
-        name=name,
-        quantile=quantile,
-        pooled=lambda: float(np.quantile(np.concatenate(samples), quantile)),
-    )
+def _pooled_quantiles(trials: Sequence[Trial], metric: str) -> Callable[[str], float]:
+    """Quantiles of all trials together, by name; computed when first asked for."""
+
+    @cache
+    def quantiles() -> Mapping[str, float]:
+        values = pooled([trial.latencies for trial in trials], metric)
+        marks = np.quantile(values, [quantile for _, quantile in QUANTILES], overwrite_input=True)
+        return dict(zip((name for name, _ in QUANTILES), marks.tolist(), strict=True))
+
+    return lambda name: quantiles()[name]
 
 
 def _outcomes(trials: Sequence[Trial]) -> Mapping[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tokenforge.analysis.document import WorkloadFacts
 from tokenforge.analysis.latency import Latencies
-from tokenforge.analysis.requests import Bools, Floats, TrialRequests
+from tokenforge.analysis.requests import Bools, Chunks, Floats, TrialRequests, filled
 
 _NS = 1e9
 
@@ -107,17 +107,19 @@ def in_flight(requests: TrialRequests, at_ns: Floats) -> Floats:
 
 
 def _tokens_inside(requests: TrialRequests, window: Window) -> float:
-    owner = requests.chunk_owner
-    if len(owner) == 0:
-        return 0.0
-    starts = np.empty(len(owner))
-    starts[1:] = requests.chunk_ns[:-1]
-    is_first = np.concatenate(([True], owner[1:] != owner[:-1]))
-    starts[is_first] = requests.sent_ns[owner[is_first]]
-    said = np.bincount(owner, weights=requests.chunk_tokens, minlength=len(requests))
+    said = requests.chunk_tokens
     scale = np.divide(requests.tokens_delivered, said, out=np.ones(len(requests)), where=said > 0)
-    shares = _share(starts, requests.chunk_ns, window)
-    return float((shares * requests.chunk_tokens * scale[owner]).sum())
+    parts = (_shared_tokens(chunks, requests.sent_ns, scale, window) for chunks in requests.chunks())
+    return float(filled(parts, most=int(requests.chunk_counts.sum())).sum())
+
+
+def _shared_tokens(chunks: Chunks, sent_ns: Floats, scale: Floats, window: Window) -> Floats:
+    """The tokens of each chunk that lie in the window."""
+    starts = np.empty(len(chunks.ns))
+    starts[1:] = chunks.ns[:-1]
+    is_first = chunks.is_first
+    starts[is_first] = sent_ns[chunks.owner[is_first]]
+    return _share(starts, chunks.ns.astype(np.float64), window) * chunks.tokens * scale[chunks.owner]
 
 
 def _share(start_ns: Floats, end_ns: Floats, window: Window) -> Floats:

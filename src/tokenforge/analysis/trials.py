@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from tokenforge.analysis.document import RunFacts, TrialFacts, WorkloadFacts
 from tokenforge.analysis.latency import Latencies, latencies
-from tokenforge.analysis.requests import Bools, TrialRequests, trials_of
+from tokenforge.analysis.requests import Bools, Requests, TrialRequests, trials_of
 from tokenforge.analysis.saturation import Climb, climb
 from tokenforge.analysis.throughput import Rates, Window, steady_window, trial_rates
 
@@ -25,10 +23,10 @@ class Trial:
     climb: Climb | None
 
 
-def measure_trials(run: RunFacts, table: pa.Table) -> tuple[Trial, ...]:
+def measure_trials(run: RunFacts, requests: Requests) -> tuple[Trial, ...]:
     """Every trial of a run that has requests, in order."""
     facts = {trial.trial: trial for trial in run.trials}
-    return tuple(_measure(one, facts.get(one.trial), run.workload) for one in trials_of(table, run.id))
+    return tuple(_measure(one, facts.get(one.trial), run.workload) for one in trials_of(requests, run.id))
 
 
 def _measure(requests: TrialRequests, facts: TrialFacts | None, workload: WorkloadFacts) -> Trial:

@@ -75,14 +75,15 @@ def doubt_tokens(run: RunFacts, trials: Sequence[Trial]) -> Iterator[Reason]:
             "Ask the server for usage in every chunk; token rates follow its usage, ITL the chunks.",
             share=miscounted,
         )
-    held = joined([t.requests.chunk_tokens for t in trials])
-    if len(held) and float(held.mean()) > 1.05:
+    chunks = sum(int(t.requests.chunk_counts.sum()) for t in trials)
+    held = sum(float(t.requests.chunk_tokens.sum()) for t in trials) / max(1, chunks)
+    if held > 1.05:
         yield reason(
             "multi_token_chunks",
             Level.NOTE,
-            f"A chunk held {held.mean():.2f} tokens in the mean; ITL spreads each gap over its tokens.",
+            f"A chunk held {held:.2f} tokens in the mean; ITL spreads each gap over its tokens.",
             "Nothing to do; see the raw chunk gaps for what a reader sees.",
-            tokens_per_chunk=float(held.mean()),
+            tokens_per_chunk=held,
         )
 
 

@@ -15,16 +15,16 @@ from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
 from tokenforge.bench.driver.offer import journal_paths, offer
 from tokenforge.bench.driver.reading import driver_reading
-from tokenforge.bench.journal import read_journal
 from tokenforge.bench.observe import Observer, TrialStart
 from tokenforge.bench.order import Step, trial_order
 from tokenforge.bench.plan import plan_trial
 from tokenforge.bench.targets import Target
+from tokenforge.bench.trial_records import TrialRecords, read_trial
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.benchmark_record import TrialRecord
 from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
 from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
-from tokenforge.domain.record import Outcome, RequestRecord
+from tokenforge.domain.record import Outcome
 from tokenforge.domain.run import RunStatus
 from tokenforge.domain.workload import Workload
 
@@ -45,12 +45,11 @@ class RunLog:
     cause: str | None = None
     last_words: tuple[str, ...] = ()
     trials: list[TrialRecord] = field(default_factory=list)
-    records: list[RequestRecord] = field(default_factory=list)
+    recorded: list[TrialRecords] = field(default_factory=list)
 
     def keep(self, plan: TrialPlan, result: DriveResult, *, position: int, began: datetime) -> None:
         """Add what one trial recorded, whole or broken."""
-        last = max((record.end_ns or 0 for record in result.records), default=0)
-        self.records.extend(result.records)
+        self.recorded.append(result.recorded)
         self.trials.append(
             TrialRecord(
                 trial=plan.trial,
@@ -59,7 +58,7 @@ class RunLog:
                 plan_digest=plan.digest,
                 planned_requests=len(plan.requests),
                 started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                duration_s=last / 1e9,
+                duration_s=result.recorded.last_end_ns / 1e9,
                 notes=plan.notes,
                 driver=result.reading,
             )
@@ -153,8 +152,8 @@ class _Stage:
             log.keep(plan, result, position=position, began=began)
             raise
         log.keep(plan, result, position=position, began=began)
-        errors = sum(record.outcome not in (Outcome.OK, Outcome.HUNG_UP) for record in result.records)
-        self.observer.trial_finished(start, requests=len(result.records), errors=errors)
+        requests, fine = len(result.recorded), result.recorded.count(Outcome.OK, Outcome.HUNG_UP)
+        self.observer.trial_finished(start, requests=requests, errors=requests - fine)
         await asyncio.sleep(_SETTLE_S)
 
     def _plan(self, log: RunLog, trial: int) -> TrialPlan:
@@ -251,10 +250,6 @@ def _warm_up_plan(plan: TrialPlan) -> TrialPlan:
 
 def _kept(plan: TrialPlan, folder: Path, *, cause: str) -> DriveResult:
     """What the journals of a trial that ended early still say."""
-    records: list[RequestRecord] = []
-    for path in journal_paths(folder, plan.trial):
-        with suppress(TokenForgeError, OSError):
-            records.extend(read_journal(path))
-    records.sort(key=lambda record: record.index)
-    reading = driver_reading(plan=plan, records=records, beats=(), processes=1)
-    return DriveResult(records=tuple(records), reading=replace(reading, stopped_early=cause), started_at_unix_ns=0)
+    recorded = read_trial(journal_paths(folder, plan.trial), trial=plan.trial, until_damage=True)
+    reading = driver_reading(plan=plan, recorded=recorded, beats=(), processes=1)
+    return DriveResult(recorded=recorded, reading=replace(reading, stopped_early=cause), started_at_unix_ns=0)

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
 from tokenforge.analysis.summary import summarise
 from tokenforge.bench.execute import RunLog
 from tokenforge.domain.benchmark import Benchmark, without_secrets
@@ -22,7 +20,7 @@ from tokenforge.domain.run import RunId, RunStatus
 from tokenforge.report.markdown import render_markdown
 from tokenforge.report.page import render_report
 from tokenforge.store.artifacts import MARKDOWN_FILE, RECORD_FILE, REPORT_FILE, REQUESTS_FILE, write_text
-from tokenforge.store.requests_table import RunRecords, read_requests, requests_table, write_requests
+from tokenforge.store.requests_table import RequestsFile, RunRecords, write_requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +55,7 @@ def write_outcome(
 ) -> Outcome:
     """Write all files of a benchmark. Raises StoreFailed; a file is whole or not there."""
     rows = [_rows(log, identity=_run_id(circumstances.id, log, number)) for number, log in enumerate(logs)]
-    table = requests_table(rows)
-    checksum = write_requests(folder / REQUESTS_FILE, table)
+    checksum = write_requests(folder / REQUESTS_FILE, rows)
     shown = without_secrets(benchmark)
     spec = to_plain(shown)
     assert isinstance(spec, dict)
@@ -76,7 +73,7 @@ def write_outcome(
     )
     document = to_plain(record)
     assert isinstance(document, dict)
-    return _write_pages(folder, document, table)
+    return _write_pages(folder, document)
 
 
 def report_again(folder: Path) -> Outcome:
@@ -90,13 +87,14 @@ def report_again(folder: Path) -> Outcome:
         raise StoreFailed(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != RECORD_SCHEMA:
         raise StoreFailed(f"{path} is not a record of schema '{RECORD_SCHEMA}'")
-    return _write_pages(folder, document, read_requests(folder / REQUESTS_FILE))
+    return _write_pages(folder, document)
 
 
-def _write_pages(folder: Path, document: dict[str, object], table: pa.Table) -> Outcome:
-    document["summary"] = to_plain(summarise({**document, "summary": {}}, table))
+def _write_pages(folder: Path, document: dict[str, object]) -> Outcome:
+    requests = RequestsFile(folder / REQUESTS_FILE)
+    document["summary"] = to_plain(summarise({**document, "summary": {}}, requests))
     write_text(folder / RECORD_FILE, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(folder / REPORT_FILE, render_report(document, table))
+    write_text(folder / REPORT_FILE, render_report(document, requests))
     write_text(folder / MARKDOWN_FILE, render_markdown(document))
     return Outcome(folder=folder, document=document)
 
@@ -107,7 +105,7 @@ def _rows(log: RunLog, *, identity: str) -> RunRecords:
         model=log.target.model,
         runtime=log.target.runtime,
         workload=log.workload.name,
-        records=log.records,
+        tables=(table for trial in log.recorded for table in trial.tables()),
     )
 
 

@@ -7,8 +7,21 @@ import numpy as np
 from markupsafe import Markup
 
 from tokenforge.analysis.intervals import over_trials
-from tokenforge.analysis.latency import trial_metric
-from tokenforge.report.charts import WIDTH, Axis, Dots, Line, Words, axis_for, chart, svg, text_at, tick_text, ticks
+from tokenforge.analysis.latency import TrialMetric, trial_metric
+from tokenforge.report.charts import (
+    WIDTH,
+    Axis,
+    Dots,
+    Line,
+    Point,
+    Words,
+    axis_for,
+    chart,
+    svg,
+    text_at,
+    tick_text,
+    ticks,
+)
 from tokenforge.report.numbers import number_text
 from tokenforge.report.series import RunSeries, cdf_points, flight_lines, longest_s, token_lines, ttft_dots
 
@@ -34,6 +47,15 @@ class Figure:
     table: Table
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spread:
+    """A distribution as a chart shows it: its ends, points of its line, its quantiles. There may be none of them."""
+
+    bounds: Sequence[float]
+    points: Sequence[Point]
+    marks: TrialMetric
+
+
 def workload_figures(runs: Sequence[RunSeries], *, key: str) -> tuple[Figure, ...]:
     """All figures of one model and workload; `key` makes their element ids unique."""
     shown = [run for run in runs if any(len(trial.requests) for trial in run.trials)]
@@ -50,14 +72,14 @@ def workload_figures(runs: Sequence[RunSeries], *, key: str) -> tuple[Figure, ..
 
 
 def _cdf(runs: Sequence[RunSeries], *, metric: str, key: str, name: str, origin: str) -> Figure | None:
-    values = {run.runtime: run.pooled(metric) for run in runs}
-    if not any(len(one) for one in values.values()):
+    spreads = [_spread(run, metric) for run in runs]
+    bounds = [bound for one in spreads for bound in one.bounds]
+    if not bounds:
         return None
-    bounds = [float(q) for one in values.values() if len(one) for q in np.quantile(one, [0.001, _CDF_TOP])]
     x = axis_for(bounds, f"{name}, ms", may_log=True)
-    lines = [Line(slot=run.slot, points=cdf_points(values[run.runtime])) for run in runs]
+    lines = [Line(slot=run.slot, points=one.points) for run, one in zip(runs, spreads, strict=True)]
     words = Words(key=key, title=f"{name}: distribution", description=f"Share of values at or below each {name}.")
-    marks = [(run.runtime, trial_metric(values[run.runtime], trial=0)) for run in runs]
+    marks = [(run.runtime, one.marks) for run, one in zip(runs, spreads, strict=True)]
     rows = tuple((who, *(number_text(v) for v in (m.p50, m.p90, m.p95, m.p99, m.mean))) for who, m in marks)
     return Figure(
         title=f"{name}: distribution",
@@ -66,6 +88,13 @@ def _cdf(runs: Sequence[RunSeries], *, metric: str, key: str, name: str, origin:
         legend=_legend(runs),
         table=Table(columns=("runtime, ms", "p50", "p90", "p95", "p99", "mean"), rows=rows),
     )
+
+
+def _spread(run: RunSeries, metric: str) -> _Spread:
+    values = run.pooled(metric)
+    marks = trial_metric(values, trial=0, may_reorder=True)
+    bounds = np.quantile(values, [0.001, _CDF_TOP], overwrite_input=True).tolist() if len(values) else []
+    return _Spread(bounds=bounds, points=cdf_points(values), marks=marks)
 
 
 def _over_time(runs: Sequence[RunSeries], *, key: str) -> list[Figure]:

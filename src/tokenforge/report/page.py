@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tokenforge.analysis.document import RunFacts, read_facts
+from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.trials import measure_trials
 from tokenforge.report import facts, view
 from tokenforge.report.charts import SLOTS
@@ -32,7 +32,7 @@ class Section:
     figures: tuple[Figure, ...]
 
 
-def render_report(document: Mapping[str, object], requests: pa.Table) -> str:
+def render_report(document: Mapping[str, object], requests: Requests) -> str:
     """The page of a record that has its `summary`."""
     environment = Environment(
         loader=PackageLoader("tokenforge.report"),
@@ -44,7 +44,7 @@ def render_report(document: Mapping[str, object], requests: pa.Table) -> str:
     return environment.get_template("report.html.j2").render(_page(document, requests)) + "\n"
 
 
-def _page(document: Plain, requests: pa.Table) -> Mapping[str, object]:
+def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
     summary = section(document, "summary")
     slots = _slots(document)
     rows = view.run_rows(summary, slots)
@@ -87,7 +87,7 @@ def _slots(document: Plain) -> dict[str, int]:
     return {name: number % SLOTS for number, name in enumerate(names)}
 
 
-def _sections(document: Plain, requests: pa.Table, slots: Mapping[str, int]) -> Sequence[Section]:
+def _sections(document: Plain, requests: Requests, slots: Mapping[str, int]) -> Sequence[Section]:
     groups: dict[tuple[str, str], list[RunFacts]] = {}
     for run in read_facts(document).runs:
         groups.setdefault((run.model, run.workload.name), []).append(run)
@@ -99,7 +99,7 @@ def _sections(document: Plain, requests: pa.Table, slots: Mapping[str, int]) -> 
     return [one for one in sections if one.figures]
 
 
-def _series(run: RunFacts, requests: pa.Table, slots: Mapping[str, int]) -> RunSeries:
+def _series(run: RunFacts, requests: Requests, slots: Mapping[str, int]) -> RunSeries:
     return RunSeries(
         runtime=f"{run.runtime} (simulated)" if run.simulated else run.runtime,
         slot=slots.get(run.runtime, 0),

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenforge.analysis.requests import Floats
+from tokenforge.analysis.latency import pooled
+from tokenforge.analysis.requests import Floats, TrialRequests
 from tokenforge.analysis.throughput import in_flight
 from tokenforge.analysis.trials import Trial
 from tokenforge.report.charts import Point
@@ -33,28 +34,29 @@ class RunSeries:
 
     def pooled(self, metric: str) -> Floats:
         """The values of all trials together."""
-        parts = [trial.latencies.samples(metric) for trial in self.trials]
-        return np.concatenate(parts) if parts else np.empty(0)
+        return pooled([trial.latencies for trial in self.trials], metric)
 
 
 def cdf_points(values: Floats) -> Sequence[Point]:
-    """Share of values at or below x, at even ranks."""
+    """Share of values at or below x, at even ranks. `values` come back in another order."""
     if len(values) == 0:
         return []
     ranks = np.linspace(0, 1, min(_RANKS, len(values)) + 1)
-    return [(float(x), float(q) * 100) for x, q in zip(np.quantile(values, ranks), ranks, strict=True)]
+    return [
+        (float(x), float(q) * 100) for x, q in zip(np.quantile(values, ranks, overwrite_input=True), ranks, strict=True)
+    ]
 
 
 def ttft_dots(run: RunSeries) -> Sequence[Point]:
     """(seconds into the trial, TTFT in ms) of requests of all trials; every k-th where there are too many."""
-    points: list[Point] = []
+    due, waits = [], []
     for trial in run.trials:
-        waits = getattr(trial.latencies, run.ttft_metric)
-        known = ~np.isnan(waits)
-        due = trial.requests.arrival_ns[known] / _NS
-        points += [(float(x), float(y)) for x, y in zip(due, waits[known], strict=True)]
-    step = -(-len(points) // _MOST_DOTS) or 1
-    return points[::step]
+        values = getattr(trial.latencies, run.ttft_metric)
+        known = ~np.isnan(values)
+        due.append(trial.requests.arrival_ns[known] / _NS)
+        waits.append(values[known])
+    step = -(-sum(map(len, due)) // _MOST_DOTS) or 1
+    return _points(np.concatenate(due)[::step], np.concatenate(waits)[::step]) if due else []
 
 
 def flight_lines(run: RunSeries, *, until_s: float) -> tuple[Sequence[Sequence[Point]], Sequence[Point]]:
@@ -68,11 +70,19 @@ def flight_lines(run: RunSeries, *, until_s: float) -> tuple[Sequence[Sequence[P
 def token_lines(run: RunSeries, *, until_s: float) -> tuple[Sequence[Sequence[Point]], Sequence[Point]]:
     """Output tokens per second over time, per slice: one line per trial, and the mean of those still running."""
     edges = np.linspace(0, until_s, _SLICES + 1)
-    rows = [
-        np.histogram(t.requests.chunk_ns / _NS, edges, weights=t.requests.chunk_tokens)[0] / (edges[1] - edges[0])
-        for t in run.trials
-    ]
+    rows = [_tokens_between(t.requests, edges) / (edges[1] - edges[0]) for t in run.trials]
     return _lines(run, edges, rows)
+
+
+def _tokens_between(requests: TrialRequests, edges: Floats) -> Floats:
+    """Tokens of the chunks that came from each edge to the next, the last edge included."""
+    sums = np.zeros(len(edges) - 1)
+    for chunks in requests.chunks():
+        seconds = chunks.ns / _NS
+        inside = (seconds >= edges[0]) & (seconds <= edges[-1])
+        slots = np.minimum(np.searchsorted(edges, seconds[inside], "right"), len(edges) - 1) - 1
+        sums += np.bincount(slots, weights=chunks.tokens[inside], minlength=len(sums))
+    return sums
 
 
 def longest_s(runs: Sequence[RunSeries]) -> float:

@@ -171,12 +171,13 @@ def _why_not(compared: Compared) -> str | None:
 
 
 def _load_of(repeat: Repeat, result: DriveResult) -> CalibrationLoad:
-    ends = [record.end_ns for record in result.records if record.end_ns is not None]
-    sent = [record.sent_ns for record in result.records if record.sent_ns is not None]
+    records = result.records
+    ends = [record.end_ns for record in records if record.end_ns is not None]
+    sent = [record.sent_ns for record in records if record.sent_ns is not None]
     sent_s = max(1e-9, (max(sent) - min(sent)) / 1e9) if len(sent) > 1 else 1.0
     return CalibrationLoad(
         requests_per_s=len(sent) / sent_s,
-        chunks_per_s=sum(len(record.chunk_ns) for record in result.records) / max(1e-9, max(ends, default=1) / 1e9),
+        chunks_per_s=sum(len(record.chunk_ns) for record in records) / max(1e-9, max(ends, default=1) / 1e9),
         chunks_per_answer=repeat.chunks,
         ttft_ms=repeat.ttft_s * 1e3,
         itl_ms=repeat.itl_s * 1e3,

@@ -1,12 +1,15 @@
 """Which loads of a finished benchmark to calibrate for: one per workload, the heaviest first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tokenforge.bench.calibration.calibrate import Subject
-from tokenforge.bench.calibration.load import hardest, observed_load
+from tokenforge.bench.calibration.load import Load, hardest, observed_load
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.execute import RunLog
 from tokenforge.domain.workload import Arrival
+
+_SAMPLE = 200
 
 
 def subjects_of(logs: Sequence[RunLog], *, endpoint: Endpoint) -> tuple[Subject, ...]:
@@ -21,7 +24,7 @@ def subjects_of(logs: Sequence[RunLog], *, endpoint: Endpoint) -> tuple[Subject,
 def _subject(name: str, logs: Sequence[RunLog], *, endpoint: Endpoint) -> Subject:
     closed = logs[0].workload.arrival is Arrival.CONCURRENCY
     concurrency = logs[0].workload.concurrency if closed else None
-    loads = (observed_load(log.records, concurrency=concurrency) for log in logs)
+    loads = (_observed(log, concurrency=concurrency) for log in logs)
     return Subject(
         workload=name,
         load=hardest(load for load in loads if load is not None),
@@ -29,6 +32,16 @@ def _subject(name: str, logs: Sequence[RunLog], *, endpoint: Endpoint) -> Subjec
         continuous_usage=any(log.target.continuous_usage for log in logs),
         processes=max((trial.driver.processes for log in logs for trial in log.trials), default=1),
     )
+
+
+def _observed(log: RunLog, *, concurrency: int | None) -> Load | None:
+    """The pace of some answers of each trial, and all arrivals of the first trial that has an answer."""
+    samples = [trial.sample(_SAMPLE) for trial in log.recorded]
+    load = observed_load([record for sample in samples for record in sample], concurrency=concurrency)
+    if load is None or concurrency is not None:
+        return load
+    first = next(trial for trial, sample in zip(log.recorded, samples, strict=True) if sample)
+    return replace(load, at_ns=tuple(sorted(first.scheduled_ns().tolist())))
 
 
 def _weight(subject: Subject) -> float:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ask_for_kernel_stamps
 from tokenforge.bench.driver.exchange import Exchange
 from tokenforge.bench.driver.shares import conversations
-from tokenforge.bench.journal import encode_record
+from tokenforge.bench.record_bytes import encode_record
 from tokenforge.domain.plan import TrialPlan
 
 _CORE_SHARE = 0.6

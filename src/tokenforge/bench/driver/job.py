@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenforge.bench.journal import read_journal
+from tokenforge.bench.trial_records import TrialRecords
 from tokenforge.domain.benchmark_record import DriverReading
 from tokenforge.domain.errors import TokenForgeError
 from tokenforge.domain.plan import TrialPlan
@@ -63,21 +65,32 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveResult:
-    """The records of every request that was sent, by index, and what the driver says of itself."""
+    """What was recorded of every request that was sent, and what the driver says of itself."""
 
-    records: tuple[RequestRecord, ...]
+    recorded: TrialRecords
     reading: DriverReading
     started_at_unix_ns: int
 
+    @property
+    def records(self) -> tuple[RequestRecord, ...]:
+        """The records as objects, by index; read from the journals at each look, so for small trials."""
+        return self.recorded.records()
+
 
 class DriverFailed(TokenForgeError):
-    """A driver process ended before its work was done. `records` are those its journals kept."""
+    """A driver process ended before its work was done. Its `journals` keep what was recorded until then."""
 
     code = "driver_failed"
 
     def __init__(
-        self, message: str, *, hint: str = "", records: tuple[RequestRecord, ...] = (), last_words: tuple[str, ...] = ()
+        self, message: str, *, hint: str = "", journals: tuple[Path, ...] = (), last_words: tuple[str, ...] = ()
     ) -> None:
         super().__init__(message, hint=hint)
-        self.records = records
+        self.journals = journals
         self.last_words = last_words
+
+    @property
+    def records(self) -> tuple[RequestRecord, ...]:
+        """The kept records as objects, by index; read from the journals at each look."""
+        kept = [record for path in self.journals for record in read_journal(path)]
+        return tuple(sorted(kept, key=lambda record: record.index))

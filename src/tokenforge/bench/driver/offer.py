@@ -2,7 +2,7 @@
 
 The load itself runs in children, because whatever shares a process with a load generator shows in its numbers. A child
 holds the reading end of a pipe from here: when this process dies or closes it, the child stops by itself. Whatever ends
-a trial early, the journals in `job.folder` keep the records until then (`journal_paths`, `bench.journal.read_journal`).
+a trial early, the journals in `job.folder` keep the records until then (`journal_paths`, `bench.trial_records`).
 """
 
 import asyncio
@@ -22,8 +22,7 @@ from tokenforge.bench.driver.jobfile import write_job
 from tokenforge.bench.driver.reading import Watcher, driver_reading
 from tokenforge.bench.driver.shares import clients_of, conversations, job_rows, share_of
 from tokenforge.bench.driver.wire import parse_target, request_bytes, request_head
-from tokenforge.bench.journal import read_journal
-from tokenforge.domain.record import RequestRecord
+from tokenforge.bench.trial_records import read_trial
 
 _ORIGIN = struct.Struct("<q")
 _LEAD_NS = 20_000_000
@@ -43,7 +42,7 @@ class _Child:
 async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None = None) -> DriveResult:
     """Run the trial to its end. Cancelling ends the children within a few seconds and leaves readable journals.
 
-    Raises DriverFailed, with the records kept, when a child ends on its own, and InvalidInput for a job that cannot be
+    Raises DriverFailed, with the journals, when a child ends on its own, and InvalidInput for a job that cannot be
     sent.
     """
     if not hasattr(select, "epoll"):
@@ -61,9 +60,10 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
         watcher = await _follow(children, origin_ns=origin_ns, on_progress=on_progress)
     finally:
         await _end(children)
-    records = _records(children)
-    reading = driver_reading(plan=job.plan, records=records, beats=watcher.beats, processes=len(children))
-    return DriveResult(records=records, reading=reading, started_at_unix_ns=started_at_unix_ns)
+    journals = [child.journal for child in children]
+    recorded = await asyncio.to_thread(read_trial, journals, trial=job.plan.trial)
+    reading = driver_reading(plan=job.plan, recorded=recorded, beats=watcher.beats, processes=len(children))
+    return DriveResult(recorded=recorded, reading=reading, started_at_unix_ns=started_at_unix_ns)
 
 
 def process_count(job: DriveJob) -> int:
@@ -162,14 +162,9 @@ def _failure(child: _Child, children: list[_Child], what: str) -> DriverFailed:
     return DriverFailed(
         f"driver process {child.process.pid} {what}{last}",
         hint=f"{child.journal.parent} keeps the records until then",
-        records=_records(children),
+        journals=tuple(child.journal for child in children if child.journal.exists()),
         last_words=tuple(words),
     )
-
-
-def _records(children: list[_Child]) -> tuple[RequestRecord, ...]:
-    found = [record for child in children if child.journal.exists() for record in read_journal(child.journal)]
-    return tuple(sorted(found, key=lambda record: record.index))
 
 
 def _exit_words(code: int) -> str:

@@ -6,40 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenforge.bench.driver.job import Progress
-from tokenforge.bench.journal import (
-    HEARTBEAT,
-    RECORD,
-    Heartbeat,
-    JournalTail,
-    decode_heartbeat,
-    decode_milestones,
-)
+from tokenforge.bench.driver.lag_histogram import LagHistogram
+from tokenforge.bench.journal import HEARTBEAT, RECORD, Heartbeat, JournalTail, decode_heartbeat
+from tokenforge.bench.record_bytes import decode_milestones
+from tokenforge.bench.trial_records import Ints, TrialRecords
 from tokenforge.domain.benchmark_record import DriverReading
 from tokenforge.domain.plan import TrialPlan
-from tokenforge.domain.record import RequestRecord
 
 _RECENT = 200
 _KERNEL_SHARE = 0.99
 
 
 def driver_reading(
-    *, plan: TrialPlan, records: Sequence[RequestRecord], beats: Sequence[Heartbeat], processes: int
+    *, plan: TrialPlan, recorded: TrialRecords, beats: Sequence[Heartbeat], processes: int
 ) -> DriverReading:
     """`beats` are the last heartbeats of each process. CPU is the busiest process's share of a core."""
-    lags = sorted(r.sent_ns - r.scheduled_ns for r in records if r.sent_ns is not None and r.scheduled_ns is not None)
-    reads = sum(_token_reads(record) for record in records)
+    lags = recorded.lags_ns()
+    lags.sort()
+    merged = int(recorded.column("merged_reads").sum())
     stamped = sum(beat.reads for beat in beats)
     reasons = [beat.stopped_early for beat in beats if beat.stopped_early]
     return DriverReading(
         processes=processes,
         asked_rate=asked_rate(plan),
-        sent=sum(record.sent_ns is not None for record in records),
+        sent=recorded.sent,
         lag_p50_ms=_quantile_ms(lags, 0.5),
         lag_p99_ms=_quantile_ms(lags, 0.99),
         lag_max_ms=_quantile_ms(lags, 1.0),
         cpu_share=max((beat.cpu_ns / beat.at_ns for beat in beats if beat.at_ns > 0), default=0.0),
         gc_pause_max_ms=max((beat.gc_pause_max_ns for beat in beats), default=0) / 1e6,
-        merged_read_share=sum(record.merged_reads for record in records) / reads if reads else 0.0,
+        merged_read_share=merged / recorded.token_reads if recorded.token_reads else 0.0,
         kernel_stamps=stamped > 0 and sum(beat.user_stamps for beat in beats) <= (1 - _KERNEL_SHARE) * stamped,
         stopped_early=reasons[0] if reasons else None,
         clock_steps=max((beat.clock_steps for beat in beats), default=0),
@@ -56,13 +52,13 @@ def asked_rate(plan: TrialPlan) -> float | None:
 
 
 class Watcher:
-    """Follows the journals of a running trial."""
+    """Follows the journals of a running trial. What it keeps does not grow with the number of requests."""
 
     def __init__(self, journals: Sequence[Path]) -> None:
         self._tails = [JournalTail(path) for path in journals]
         self._beats: dict[int, Heartbeat] = {}
         self._recent_ttfts: deque[int] = deque(maxlen=_RECENT)
-        self._lags: list[int] = []
+        self._lags = LagHistogram()
 
     @property
     def beats(self) -> tuple[Heartbeat, ...]:
@@ -78,7 +74,6 @@ class Watcher:
                 elif kind == RECORD:
                     self._note(payload)
         beats = self._beats.values()
-        self._lags.sort()
         return Progress(
             elapsed_s=elapsed_s,
             sent=sum(beat.sent for beat in beats),
@@ -87,7 +82,7 @@ class Watcher:
             in_flight=sum(beat.in_flight for beat in beats),
             output_tokens=sum(beat.tokens for beat in beats),
             ttft_recent_p50_ms=_quantile_ms(sorted(self._recent_ttfts), 0.5),
-            lag_p99_ms=_quantile_ms(self._lags, 0.99),
+            lag_p99_ms=self._lags.quantile_ms(0.99),
         )
 
     def _note(self, payload: bytes) -> None:
@@ -96,16 +91,11 @@ class Watcher:
         if start is not None and seen.first_ns is not None:
             self._recent_ttfts.append(seen.first_ns - start)
         if seen.scheduled_ns is not None and seen.sent_ns is not None:
-            self._lags.append(seen.sent_ns - seen.scheduled_ns)
+            self._lags.add(seen.sent_ns - seen.scheduled_ns)
 
 
-def _token_reads(record: RequestRecord) -> int:
-    """Reads that brought tokens: chunks of one read share its stamp."""
-    return len(set(record.chunk_ns))
-
-
-def _quantile_ms(ordered: Sequence[int], share: float) -> float | None:
+def _quantile_ms(ordered: Sequence[int] | Ints, share: float) -> float | None:
     """The nearest-rank quantile of sorted ns, in ms; None of nothing."""
-    if not ordered:
+    if not len(ordered):
         return None
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] / 1e6
+    return int(ordered[max(0, math.ceil(share * len(ordered)) - 1)]) / 1e6
