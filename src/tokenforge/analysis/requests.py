@@ -53,8 +53,9 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRequests:
-    """All requests of one trial. `ok` marks those that ended well; `outcomes` counts all of them by how they ended.
+    """All requests of one trial. `ok` marks those that ended well, `hung_up` those that the client left as planned.
 
+    `outcomes` counts all of them by how they ended.
     `chunk_counts`, `chunk_tokens` (the sum of what the chunks held) and `last_chunk_ns` sum up a request's chunks; the
     chunks themselves come from `chunks()`.
     """
@@ -74,6 +75,7 @@ class TrialRequests:
     chunk_tokens: Floats
     last_chunk_ns: Floats
     ok: Bools
+    hung_up: Bools
     outcomes: Mapping[str, int]
     source: Requests
     run_id: str
@@ -115,7 +117,8 @@ def _trial(source: Requests, run_id: str, trial: int) -> TrialRequests:
     counts, tokens, last_ns = _chunk_sums(source, run_id, trial)
     return TrialRequests(
         trial=trial,
-        ok=np.asarray(pc.equal(rows["outcome"], pa.scalar(str(Outcome.OK))).to_numpy(), dtype=np.bool_),
+        ok=_ended(rows, Outcome.OK),
+        hung_up=_ended(rows, Outcome.HUNG_UP),
         outcomes=dict(sorted(Counter(str(end) for end in rows["outcome"].to_pylist()).items())),
         chunk_counts=counts,
         chunk_tokens=tokens,
@@ -155,6 +158,10 @@ def _lists(batch: pa.RecordBatch) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
     ns, tokens = batch["chunk_ns"], batch["chunk_tokens"]
     lengths = np.asarray(pc.fill_null(pc.list_value_length(ns), 0), dtype=np.int64)
     return lengths, np.asarray(pc.list_flatten(ns)), np.asarray(pc.list_flatten(tokens))
+
+
+def _ended(rows: pa.Table, how: Outcome) -> Bools:
+    return np.asarray(pc.equal(rows["outcome"], pa.scalar(str(how))).to_numpy(), dtype=np.bool_)
 
 
 def _floats(rows: pa.Table, name: str) -> Floats:

@@ -59,7 +59,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> RunSum
         requests=attempted,
         ok=ok,
         errors=attempted - ok,
-        warmup_requests=sum(len(trial.requests) for trial in trials) - attempted,
+        warmup_requests=sum(_warm_up_requests(trial) for trial in trials),
         outcomes=_outcomes(trials),
         asked_rate=_mean_rate(rates, "asked_rate") if run.workload.is_open else None,
         sent_rate=_mean_rate(rates, "sent_rate"),
@@ -144,6 +144,10 @@ def _pooled_quantiles(trials: Sequence[Trial], metric: str) -> Callable[[str], f
         return dict(zip((name for name, _ in QUANTILES), marks.tolist(), strict=True))
 
     return lambda name: quantiles()[name]
+
+
+def _warm_up_requests(trial: Trial) -> int:
+    return int((~(trial.requests.arrival_ns >= trial.window.start_ns)).sum())
 
 
 def _outcomes(trials: Sequence[Trial]) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 A token counts by the part of its chunk's span that lies in the window (a chunk spans from the one before it, the first
 from the send), so a long answer that crosses the edge is neither counted whole nor lost. Every token that reached the
-client counts, also of a request that later failed; good requests are goodput's business.
+client counts, also of a request that later failed or was hung up on; good requests are goodput's business.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from tokenforge.analysis.throughput import Rates, Window, steady_window, trial_r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """`attempted` marks requests due after the warm-up; `counted` those of them that ended well."""
+    """`attempted` marks requests due after the warm-up, without planned hang-ups; `counted` those that ended well."""
 
     facts: TrialFacts | None
     requests: TrialRequests
@@ -31,7 +31,7 @@ def measure_trials(run: RunFacts, requests: Requests) -> tuple[Trial, ...]:
 
 def _measure(requests: TrialRequests, facts: TrialFacts | None, workload: WorkloadFacts) -> Trial:
     window = steady_window(requests, workload)
-    attempted = requests.arrival_ns >= window.start_ns
+    attempted = (requests.arrival_ns >= window.start_ns) & ~requests.hung_up
     counted = attempted & requests.ok
     spans = latencies(requests, counted)
     rates = trial_rates(requests, spans, window=window, workload=workload, counted=attempted)

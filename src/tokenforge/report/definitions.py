@@ -38,5 +38,11 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "Mean over paired trials (same prompts, same arrivals) of the logarithm of one value over the other. Equal "
         "within 5 %: its 90 % interval lies inside that band.",
     ),
+    (
+        "Hung up as planned",
+        "The workload asked for users who leave. Such a request is no error and no attempt: it has no latency, and is "
+        "not in the shares of errors and of the SLO. The tokens that reached it count. One that was answered before "
+        "its user would have left is a request like any other.",
+    ),
     ("Failed requests", "They are counted, and have no latency: read latencies of a run with many errors with care."),
 )

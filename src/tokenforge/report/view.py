@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tokenforge.domain.record import Outcome
 from tokenforge.report.numbers import UNKNOWN, number_text
 from tokenforge.report.ratio_bar import ratio_axis, ratio_bar, reach_of
 from tokenforge.report.reading import Plain, items, number, section, text
@@ -148,13 +149,8 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
     is_open = text(run, "loop") == "open"
     ttft = section(latencies, "ttft" if is_open else "ttft_service")
     e2e = section(latencies, "e2e" if is_open else "e2e_service")
-    errors = number(run, "errors") or 0
     cells = [
-        Cell(
-            label="Requests",
-            value=number_text(number(run, "ok")),
-            interval=f"{number_text(errors)} failed" if errors else "",
-        ),
+        Cell(label="Requests", value=number_text(number(run, "ok")), interval=_others(run)),
         _rate_cell(run, is_open=is_open),
         _cell("Output tokens/s", section(run, "output_tokens_per_s")),
         _cell("TTFT mean, ms", section(ttft, "mean")),
@@ -172,6 +168,15 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
         label = "Cost per 1M output tokens, at this load" if is_open else "Cost per 1M output tokens"
         cells.append(_cell(label, section(run, "cost_per_million_output")))
     return tuple(cells)
+
+
+def _others(run: Plain) -> str:
+    """The requests beside those that ended well; planned hang-ups are of the whole trial, warm-up too."""
+    counts = (
+        (number(run, "errors"), "failed"),
+        (number(section(run, "outcomes"), Outcome.HUNG_UP), "hung up as planned"),
+    )
+    return ", ".join(f"{number_text(count)} {words}" for count, words in counts if count)
 
 
 def _rate_cell(run: Plain, *, is_open: bool) -> Cell:
