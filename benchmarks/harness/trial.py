@@ -31,7 +31,8 @@ class Figures:
     `completed` and `failed` are the client's own counts, `arrived` is the server's. `cpu_s` is that of the whole
     process tree from start to end; `cpu_start_s` the part before the first request came. `cpu_per_1k_s` is CPU seconds
     per 1,000 tokens streamed, from the first arrival to the last token (in a closed loop: to the last arrival, because
-    tokens that were sent then may not have been read), so without start-up and without reports.
+    tokens that were sent then may not have been read), so without start-up and without reports; `cpu_whole_per_1k_s`
+    from the first arrival to the end of the process, for some read first and parse or count later.
     `server_late_p99_ms` is how late the truth server sent its tokens: where it is large, the machine was busy.
     """
 
@@ -46,6 +47,7 @@ class Figures:
     cpu_s: float
     cpu_start_s: float
     cpu_per_1k_s: float
+    cpu_whole_per_1k_s: float
     tokens_per_s: float | None
     server_late_p99_ms: float | None
 
@@ -105,6 +107,7 @@ def figures(reported: Reported, answers: Sequence[TrueAnswer], *, cost: Cost, lo
         cpu_s=cost.cpu_s,
         cpu_start_s=start_s,
         cpu_per_1k_s=_cpu_per_1k_s(counted, cost, tokens_per_s=tokens_per_s),
+        cpu_whole_per_1k_s=(cost.cpu_s - start_s) / sum(len(answer.sent_ns) for answer in counted) * 1000,
         tokens_per_s=tokens_per_s,
         server_late_p99_ms=server_late_ms(counted, ttft_us=ttft_us, itl_us=itl_us),
     )

@@ -42,7 +42,7 @@ struct options {
 };
 
 struct connection {
-    int fd, heap_at, answers, is_chat;
+    int fd, heap_at, answers, is_chat, is_open; /* open: an answer was begun and is not in the log */
     enum step step;
     char *in;
     size_t in_len, in_cap;
@@ -120,7 +120,17 @@ static void schedule(struct connection *c, int64_t due) {
 
 /* --- answers --- */
 
+static void write_log(struct connection *c) {
+    c->is_open = 0;
+    if (!log_file) return;
+    int64_t head[5] = {c->prompt, c->number, c->arrival, now_ns(), c->chunk};
+    fwrite(head, sizeof *head, 5, log_file);
+    fwrite(c->sent, sizeof *c->sent, c->chunk, log_file);
+}
+
+/* An answer that a client leaves (some do after the last event, before the end of the response) is logged as it is. */
 static void close_connection(struct connection *c) {
+    if (c->is_open) write_log(c);
     unschedule(c);
     close(c->fd);
     free(c->in);
@@ -209,17 +219,10 @@ static void next_token(struct connection *c) {
     plan_event(c, TOKENS, chunk_due(c));
 }
 
-static void write_log(struct connection *c) {
-    if (!log_file) return;
-    int64_t head[5] = {c->prompt, c->number, c->arrival, now_ns(), c->chunk};
-    fwrite(head, sizeof *head, 5, log_file);
-    fwrite(c->sent, sizeof *c->sent, c->chunk, log_file);
-}
-
 static void read_requests(struct connection *c);
 
 static void end_answer(struct connection *c) {
-    if (c->step != PLAIN_BODY) write_log(c);
+    if (c->is_open) write_log(c);
     c->answers++;
     if (opt.no_keep_alive || opt.silent_close) {
         close_connection(c);
@@ -247,7 +250,6 @@ static void after_event(struct connection *c, int64_t at) {
         int last = is_last_chunk(c);
         note_sent(c, at);
         if (opt.cut_after >= 0 && c->chunk >= opt.cut_after) {
-            write_log(c);
             close_connection(c);
         } else if (last) {
             make_tail_events(c);
@@ -332,6 +334,7 @@ static int begin_answer(struct connection *c, const char *request) {
         return 1;
     }
     requests++;
+    c->is_open = 1;
     c->is_chat = strncmp(request, "POST /v1/chat", 13) == 0 || strstr(request, "\"messages\":") != NULL;
     c->tokens = number_after(request, "\"max_tokens\":", 16);
     c->prompt = number_after(request, c->is_chat ? "\"content\":" : "\"prompt\":", -1);

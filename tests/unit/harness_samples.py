@@ -67,6 +67,7 @@ def some_trial(
         cpu_s=3,
         cpu_start_s=1,
         cpu_per_1k_s=0.02,
+        cpu_whole_per_1k_s=0.03,
         tokens_per_s=tokens_per_s,
         server_late_p99_ms=0.2,
     )

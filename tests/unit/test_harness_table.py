@@ -45,7 +45,7 @@ def test_a_client_that_could_not_be_installed_is_a_row_with_its_reason() -> None
 def test_the_summary_says_held_throughput_and_start() -> None:
     trials = [some_trial(), some_trial(rate=None, tokens_per_s=97_700.0)]
     row = summary_table([entry()], trials).rows[0]
-    assert row == ("a", "1.0", "400", "5", "97,700", "0.02", "1.5", "1", "its own send")
+    assert row == ("a", "1.0", "400", "5", "97,700", "0.02 | 0.03", "1.5", "1", "its own send")
 
 
 @pytest.mark.parametrize(("held", "text"), [(None, "-"), (0.0, "none"), (75.0, "75")])

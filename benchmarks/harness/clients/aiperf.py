@@ -16,7 +16,7 @@ class Aiperf:
     name = "aiperf"
     bound_ms = 5.0
     first_rate = 20.0
-    stream_requests = 768
+    stream_requests = 1536
     zero = "its own send"
 
     def install(self, home: Home) -> str:

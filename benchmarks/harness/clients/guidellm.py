@@ -16,7 +16,7 @@ class Guidellm:
     name = "guidellm"
     bound_ms = 5.0
     first_rate = 5.0
-    stream_requests = 768
+    stream_requests = 1024
     zero = "its own send"
 
     def install(self, home: Home) -> str:

@@ -28,7 +28,7 @@ class InferencePerf:
     name = "inference-perf"
     bound_ms = 5.0
     first_rate = 50.0
-    stream_requests = 768
+    stream_requests = 1536
     zero = "its own send"
 
     def install(self, home: Home) -> str:

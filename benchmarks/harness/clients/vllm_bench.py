@@ -23,7 +23,7 @@ class VllmBench:
     name = "vllm-bench"
     bound_ms = 5.0
     first_rate = 25.0
-    stream_requests = 1536
+    stream_requests = 2048
     zero = "its own send"
 
     def install(self, home: Home) -> str:
