@@ -152,9 +152,10 @@ def test_what_is_not_flushed_is_not_there_yet(tmp_path: Path) -> None:
 
 def test_a_tail_gives_each_frame_once_when_it_is_whole(tmp_path: Path) -> None:
     whole = written(tmp_path / "j", FULL)
-    path, seen = tmp_path / "growing", []
+    path = tmp_path / "growing"
+    seen: list[tuple[int, bytes]] = []
     tail = JournalTail(path)
-    assert tail.poll() == []
+    assert list(tail.poll()) == []
     for cut in range(0, len(whole) + 1, 7):
         path.write_bytes(whole[:cut])
         seen += tail.poll()
@@ -164,9 +165,16 @@ def test_a_tail_gives_each_frame_once_when_it_is_whole(tmp_path: Path) -> None:
     assert decode_record(seen[1][1], trial=3) == FULL
 
 
+def test_frames_longer_than_a_read_come_whole(tmp_path: Path) -> None:
+    long = dataclasses.replace(FULL, chunk_ns=tuple(range(500_000)), chunk_tokens=(1,) * 500_000)
+    written(tmp_path / "j", long, BARE)
+    assert [kind for kind, _ in JournalTail(tmp_path / "j").poll()] == [1, RECORD, HEARTBEAT, RECORD, HEARTBEAT]
+    assert read_journal(tmp_path / "j") == [long, BARE]
+
+
 def test_a_heartbeat_comes_back_equal(tmp_path: Path) -> None:
     written(tmp_path / "j", FULL)
-    assert decode_heartbeat(JournalTail(tmp_path / "j").poll()[2][1]) == BEAT
+    assert decode_heartbeat(list(JournalTail(tmp_path / "j").poll())[2][1]) == BEAT
 
 
 def test_milestones_are_those_of_the_record() -> None:

@@ -100,20 +100,17 @@ class JournalTail:
         self._offset = 0
         self._rest = b""
 
-    def poll(self) -> list[tuple[int, bytes]]:
-        """New (kind, payload) frames; empty when the file is not there yet."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                fresh = file.read()
-        except FileNotFoundError:
-            return []
-        self._offset += len(fresh)
-        data = self._rest + fresh
-        frames = list(_frames(data, source=self._path, start=self._offset - len(data)))
-        used = sum(_FRAME.size + len(payload) for _, payload in frames)
-        self._rest = data[used:]
-        return frames
+    def poll(self) -> Iterator[tuple[int, bytes]]:
+        """New (kind, payload) frames, read some megabytes at a time; none when the file is not there yet."""
+        if not self._path.exists():
+            return
+        for fresh in _blocks(self._path, start=self._offset):
+            self._offset += len(fresh)
+            data = self._rest + fresh
+            frames = list(_frames(data, source=self._path, start=self._offset - len(data)))
+            used = sum(_FRAME.size + len(payload) for _, payload in frames)
+            self._rest = data[used:]
+            yield from frames
 
 
 def read_journal(path: Path) -> list[RequestRecord]:
@@ -192,9 +189,10 @@ def _frames(data: bytes, *, source: Path, start: int = 0) -> Iterator[tuple[int,
         position = end
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, *, start: int = 0) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
+            file.seek(start)
             while fresh := file.read(_BLOCK_BYTES):
                 yield fresh
     except OSError as error:
