@@ -34,7 +34,8 @@ def test_a_plan_as_json_names_the_environments(tokenforge: Run, tmp_path: Path) 
 
 def test_help_names_every_command(tokenforge: Run) -> None:
     words = tokenforge("--help").stdout
-    assert all(name in words for name in ("bench", "report", "runs", "gate", "doctor", "runtimes", "models"))
+    names = ("bench", "report", "runs", "gate", "export", "reproduce", "doctor", "runtimes", "models")
+    assert all(name in words for name in names)
 
 
 def test_help_answers_at_once(tokenforge: Run) -> None:

@@ -74,11 +74,11 @@ def run(asked: Asked) -> int:
     )
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(sys.stderr) as observer:
-        outcome, ended = _until_stopped(_work(asked, request, observer))
+        outcome, ended = until_stopped(_work(asked, request, observer))
     remember(outcome)
     show_outcome(outcome, as_json=asked.as_json)
     if ended is not None:
-        _say_why(ended)
+        say_why(ended)
     return 0 if ended is None and outcome.succeeded else 1
 
 
@@ -101,7 +101,7 @@ async def _work(
     return await run_on_target(request, target, kit=kit)
 
 
-def _until_stopped(
+def until_stopped(
     work: Coroutine[object, object, tuple[Outcome, BaseException | None]],
 ) -> tuple[Outcome, BaseException | None]:
     """Run to the end; the first SIGINT or SIGTERM asks for an orderly end, further ones are ignored meanwhile."""
@@ -193,7 +193,8 @@ def _command_text(asked: Asked) -> str:
     return f"tokenforge bench --url {scheme}://{rest.rpartition('@')[2]} {load}"
 
 
-def _say_why(ended: BaseException) -> None:
+def say_why(ended: BaseException) -> None:
+    """What ended a benchmark early, on standard error, with the last words of a worker that did."""
     what = "interrupted" if isinstance(ended, asyncio.CancelledError | KeyboardInterrupt) else f"failed: {ended}"
     sys.stderr.write(f"\nThe benchmark {what}\n")
     if isinstance(ended, WorkerFailed) and ended.last_words:

@@ -117,6 +117,39 @@ def gate(  # the options of two forms of one command
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that bench wrote.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The bundle. Default: <name of the run>.tgz.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack a run into one file that others can check: record, requests, spec, checksums."""
+    from tokenforge.cli import reproduce as command
+
+    raise typer.Exit(command.export(folder, out, as_json=as_json))
+
+
+@app.command()
+def reproduce(
+    bundle: Annotated[Path, typer.Argument(help="A file that export wrote.")],
+    run: Annotated[bool, typer.Option("--run", help="Run it again here, and compare the numbers.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="With --run: let a command or code that the bundle names run.")
+    ] = False,
+    margin: Annotated[float, typer.Option(help="With --run: the share within which numbers agree.")] = 0.1,
+    trace: Annotated[Path | None, typer.Option(help="Where the trace is that the run replayed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep what is unpacked and measured in this folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle: checksums, plans and report made again. Exit code 0: equal, 1: differs, 2: can't be told."""
+    from tokenforge.cli import reproduce as command
+
+    asked = command.Asked(
+        bundle=bundle, again=run, is_trusted=trust, margin=margin, trace=trace, out=out, as_json=as_json
+    )
+    raise typer.Exit(command.reproduce(asked))
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Check this machine: Python, CPU, GPU, disk, runtimes, timer precision; say what to do."""
     from tokenforge.cli import doctor as command

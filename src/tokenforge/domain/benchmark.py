@@ -48,13 +48,13 @@ class Benchmark:
 
 
 _SECRET_WORDS = ("key", "token", "secret", "password")
-_HIDDEN = "(hidden)"
+HIDDEN = "(hidden)"
 
 
 def without_secrets(benchmark: Benchmark) -> Benchmark:
     """The benchmark as it may be shown or recorded: text in engine arguments named like a secret is hidden."""
     shown = {
-        runtime: {name: _HIDDEN if _is_secret(name, value) else value for name, value in args.items()}
+        runtime: {name: HIDDEN if _is_secret(name, value) else value for name, value in args.items()}
         for runtime, args in benchmark.engine_args.items()
     }
     return replace(benchmark, engine_args=shown)

@@ -111,11 +111,13 @@ def _from_json(kind: type[T], text: str | bytes, *, source: str) -> T:
 
 
 def _value(kind: object, value: object, *, path: str, faults: list[Fault]) -> object:
-    """`value` as `kind`, or None and a fault. `kind` is what the records use: scalars, enums, records, mappings."""
+    """`value` as `kind`, or None and a fault. `kind`: scalars, enums, records, mappings, tuples, unions."""
     if isinstance(kind, types.UnionType):
         if value is None and types.NoneType in kind.__args__:
             return None
-        return _value(next(arm for arm in kind.__args__ if arm is not types.NoneType), value, path=path, faults=faults)
+        return _value(_arm(kind, value), value, path=path, faults=faults)
+    if typing.get_origin(kind) is tuple:
+        return _items(kind, value, path=path, faults=faults)
     if typing.get_origin(kind) is not None:
         return _mapping(kind, value, path=path, faults=faults)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -129,6 +131,25 @@ def _value(kind: object, value: object, *, path: str, faults: list[Fault]) -> ob
     name = kind.__name__ if isinstance(kind, type) else str(kind)
     faults.append(Fault(field=path, value=value, message=f"is not of type {name}"))
     return None
+
+
+def _arm(kind: types.UnionType, value: object) -> object:
+    """The arm that `value` is of: the record with just its names, where there are several; else the first."""
+    arms = [arm for arm in kind.__args__ if arm is not types.NoneType]
+    names = set(value) if isinstance(value, Mapping) else set()
+    fitting = [
+        arm for arm in arms if dataclasses.is_dataclass(arm) and names == {f.name for f in dataclasses.fields(arm)}
+    ]
+    return (fitting or arms)[0]
+
+
+def _items(kind: object, value: object, *, path: str, faults: list[Fault]) -> object:
+    """A tuple of one kind of item, of any length."""
+    if not isinstance(value, list):
+        faults.append(Fault(field=path, value=value, message="is not a list"))
+        return None
+    item_kind = typing.get_args(kind)[0]
+    return tuple(_value(item_kind, item, path=f"{path}[{n}]", faults=faults) for n, item in enumerate(value))
 
 
 def _record(kind: type, value: object, *, path: str, faults: list[Fault]) -> object:
