@@ -55,6 +55,16 @@ def test_the_doctor_reports_every_check(tokenforge: Run) -> None:
     assert {check["name"] for check in report["checks"]} >= {"CPU", "GPU", "memory", "disk", "timer", "runtimes"}
 
 
+def test_the_doctor_measures_ceilings_and_keeps_them(
+    tokenforge: Run, command_env: dict[str, str], tmp_path: Path
+) -> None:
+    command_env["TOKENFORGE_HOME"] = str(tmp_path / "home")
+    assert json.loads(tokenforge("doctor", "--json").stdout)["ceilings"] == []
+    measured = json.loads(tokenforge("doctor", "--measure", "--json").stdout)["ceilings"]
+    assert measured[0]["kind"] == "measured"
+    assert measured == json.loads(tokenforge("doctor", "--json").stdout)["ceilings"]
+
+
 def test_a_model_is_made_and_described(tokenforge: Run, tmp_path: Path) -> None:
     assert tokenforge("models", "make", "synthetic:tiny", "made").returncode == 0
     assert (tmp_path / "made" / "model.safetensors").exists()

@@ -8,6 +8,7 @@ from tokenforge.analysis.compare import Verdict
 from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import Estimate
 from tokenforge.analysis.latency import TrialMetric
+from tokenforge.analysis.run_limits import RunLimits
 from tokenforge.analysis.throughput import Rates
 
 SUMMARY_SCHEMA = "tokenforge.summary/1"
@@ -97,6 +98,7 @@ class RunSummary:
     verdict: Validity
     reasons: tuple[Reason, ...]
     instrument: InstrumentReading
+    limits: RunLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

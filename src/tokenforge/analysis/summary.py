@@ -18,10 +18,14 @@ from tokenforge.analysis.headline import headline
 from tokenforge.analysis.instrument import read_instrument
 from tokenforge.analysis.intervals import Estimate, QuantileSamples, over_trials, quantile_over_trials
 from tokenforge.analysis.latency import METRICS, QUANTILES, pooled, trial_metric
+from tokenforge.analysis.limit_basis import LimitBasis, NoBasis, read_bases
+from tokenforge.analysis.limit_load import trial_loads
 from tokenforge.analysis.requests import Requests
+from tokenforge.analysis.run_limits import run_limits
 from tokenforge.analysis.throughput import Rates
 from tokenforge.analysis.trials import Trial, measure_trials
 from tokenforge.analysis.validity import judge, verdict_of
+from tokenforge.analysis.validity_limits import doubt_limits
 
 
 def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSummary:
@@ -31,9 +35,9 @@ def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSu
     """
     facts = read_facts(document)
     measured: list[Measured] = []
-    for run in facts.runs:
+    for run, basis in zip(facts.runs, read_bases(document), strict=True):
         trials = measure_trials(run, requests)
-        measured.append(Measured(facts=run, summary=_run_summary(run, trials, facts)))
+        measured.append(Measured(facts=run, summary=_run_summary(run, trials, facts, basis)))
     runs = tuple(one.summary for one in measured)
     comparisons = compare_runs(measured)
     return BenchmarkSummary(
@@ -41,9 +45,11 @@ def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSu
     )
 
 
-def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> RunSummary:
+def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: LimitBasis | NoBasis) -> RunSummary:
     instrument = read_instrument(run, trials)
-    reasons = judge(run, trials, facts, instrument=instrument)
+    loads = trial_loads(run, trials)
+    doubts = doubt_limits(run, basis, trials, loads)
+    reasons = judge(run, trials, facts, instrument=instrument, doubts=doubts)
     attempted = sum(int(trial.attempted.sum()) for trial in trials)
     ok = sum(int(trial.counted.sum()) for trial in trials)
     rates = tuple(trial.rates for trial in trials)
@@ -79,6 +85,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts) -> RunSum
         verdict=verdict_of(reasons),
         reasons=reasons,
         instrument=instrument,
+        limits=run_limits(basis, loads),
     )
 
 

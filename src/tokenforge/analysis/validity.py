@@ -4,7 +4,7 @@ Three parties can spoil a run: the client that offers the load, the server that 
 check looks at one of them and knows nothing of the others. A check never guesses: what was not recorded is not judged.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tokenforge.analysis.document import Facts, RunFacts
 from tokenforge.analysis.figures import Level, Reason, Validity, reason
@@ -22,9 +22,16 @@ _STEAL = 0.05
 _LOAD_BEFORE = 0.5
 
 
-def judge(run: RunFacts, trials: Sequence[Trial], facts: Facts, *, instrument: InstrumentReading) -> tuple[Reason, ...]:
-    """All reasons against a run, the gravest first."""
-    found = [*_life(run, trials)]
+def judge(
+    run: RunFacts,
+    trials: Sequence[Trial],
+    facts: Facts,
+    *,
+    instrument: InstrumentReading,
+    doubts: Iterable[Reason] = (),
+) -> tuple[Reason, ...]:
+    """All reasons against a run, the gravest first; `doubts` are those of a judge who knows more (its limit)."""
+    found = [*_life(run, trials), *doubts]
     if trials:
         found += [*_size(trials), *_load(trials)]
         found += [*doubt_client(run, trials), *doubt_server(run, trials), *doubt_tokens(run, trials)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_ROUND_S = 1.2
+_ROUND_S = 0.9
 _MATRIX_SIDES = (1024, 2048, 4096)
 _LEAST_BYTES = 256 << 20
 _MOST_BYTES = 4 << 30

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from tokenforge.bench.calibration.calibrate import calibrate
 from tokenforge.bench.calibration.subjects import subjects_of
+from tokenforge.bench.ceilings import known_ceilings
 from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
@@ -23,6 +24,7 @@ from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.calibration import Calibration
+from tokenforge.domain.canonical import to_plain
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.store.artifacts import open_run_folder
@@ -61,7 +63,8 @@ async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseExc
         ended = await _run_model(models[-1], request, logs=logs, kit=kit)
         if ended is not None:
             break
-    facts = {"models": [_model_facts(model) for model in models]}
+    ceilings = await asyncio.to_thread(known_ceilings, kit.home, read_environment())
+    facts = {"models": [_model_facts(model) for model in models], "ceilings": ceilings}
     calibration = await _calibrated(request, logs, ended=ended, kit=kit)
     return await _finish(request, logs, before=before, facts=facts, calibration=calibration), ended
 
@@ -158,4 +161,5 @@ async def _finish(
 
 
 def _model_facts(model: ResolvedModel) -> Mapping[str, object]:
-    return {"model": str(model.ref), "window": model.window, "hashes": dict(model.hashes)}
+    hashes, architecture = dict(model.hashes), to_plain(model.architecture)
+    return {"model": str(model.ref), "window": model.window, "hashes": hashes, "architecture": architecture}

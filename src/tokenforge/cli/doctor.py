@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import psutil
 
+from tokenforge.bench.ceilings import known_ceilings
 from tokenforge.bench.environment import detect_accelerator, read_environment, read_pressure
+from tokenforge.cli.ceilings import ceiling_text, measure_and_keep
 from tokenforge.cli.show import print_json, print_table, size_text
+from tokenforge.domain.ceilings import CeilingKind
 from tokenforge.runtimes.environments import list_environments
 from tokenforge.settings import Settings, read_settings
 
@@ -29,12 +32,16 @@ class Check:
     advice: str = ""
 
 
-def run(*, as_json: bool) -> int:
-    """Print all checks; 1 when one fails."""
+def run(*, measure: bool, as_json: bool) -> int:
+    """Print all checks; 1 when one fails. With `measure` the machine's ceilings are measured first, and kept."""
     settings = read_settings()
+    if measure:
+        measure_and_keep(settings)
     checks = [check(settings) for check in _CHECKS]
     if as_json:
-        print_json({"checks": checks, "environment": read_environment()})
+        environment = read_environment()
+        ceilings = known_ceilings(settings.home, environment)
+        print_json({"checks": checks, "ceilings": ceilings, "environment": environment})
     else:
         print_table(("check", "level", "found", "what to do"), [(c.name, c.level, c.found, c.advice) for c in checks])
     return 1 if any(check.level == "fail" for check in checks) else 0
@@ -105,6 +112,14 @@ def _engines(settings: Settings) -> Check:
     return Check(name="runtimes", level="ok", found=installed or "none installed yet", advice=advice)
 
 
+def _ceilings(settings: Settings) -> Check:
+    known = known_ceilings(settings.home, read_environment())
+    measured = any(one.kind is CeilingKind.MEASURED for one in known)
+    advice = "" if measured else "`tokenforge doctor --measure` lets reports say how close a run came to the limit"
+    found = "; ".join(ceiling_text(one) for one in known) or "not measured yet"
+    return Check(name="ceilings", level="ok", found=found, advice=advice)
+
+
 _CHECKS: tuple[Callable[[Settings], Check], ...] = (
-    _accelerator, _cores, _load, _memory, _disk, _timer, _files, _engines,
+    _accelerator, _cores, _load, _memory, _disk, _timer, _files, _engines, _ceilings,
 )  # fmt: skip

@@ -150,11 +150,16 @@ def reproduce(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure this machine's ceilings (under 20 s) and keep them for reports.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check this machine: Python, CPU, GPU, disk, runtimes, timer precision; say what to do."""
     from tokenforge.cli import doctor as command
 
-    raise typer.Exit(command.run(as_json=as_json))
+    raise typer.Exit(command.run(measure=measure, as_json=as_json))
 
 
 @app.command()

@@ -11,8 +11,8 @@ from tokenforge.domain.ceilings import Ceiling, CeilingKind
 from tokenforge.domain.runtime import Accelerator
 
 _LOOKED_UP = "2026-11-26"
-_CACHE_BYTES = 256 << 20
-"""The largest on-chip cache of any card listed (MI300X); subtracted from what must be read, so it errs to the safe."""
+_LARGEST_CACHE_BYTES = 256 << 20
+"""The largest of any card listed (MI300X), taken for cards whose own has no source: it errs to the safe side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class VendorPeak:
     bf16_flops: float
     bytes_per_s: float
     source: str
+    cache_bytes: int = _LARGEST_CACHE_BYTES
 
 
 def find_peak(device: str) -> VendorPeak | None:
@@ -42,7 +43,7 @@ def vendor_ceiling(device: str) -> Ceiling | None:
         accelerator=Accelerator.CUDA,
         flops={"bfloat16": peak.bf16_flops, "float16": peak.bf16_flops},
         bytes_per_s=peak.bytes_per_s,
-        cache_bytes=_CACHE_BYTES,
+        cache_bytes=peak.cache_bytes,
         source=f"{peak.name}: {peak.source}",
         as_of=_LOOKED_UP,
     )
@@ -54,16 +55,18 @@ VENDOR_PEAKS: tuple[VendorPeak, ...] = (
         pattern=r"NVIDIA H100 80GB HBM3",
         bf16_flops=989.5e12,
         bytes_per_s=3.35e12,
-        source="NVIDIA H100 data sheet (1,979 TFLOPS bf16 with sparsity, half without; 3,350 GB/s), "
+        source="NVIDIA H100 data sheet (1,979 TFLOPS bf16 with sparsity, half without; 3,350 GB/s; 50 MB L2), "
         "as tabled at archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html",
+        cache_bytes=50 << 20,
     ),
     VendorPeak(
         name="NVIDIA H100 PCIe",
         pattern=r"NVIDIA H100 PCIe",
         bf16_flops=756.5e12,
         bytes_per_s=2.0e12,
-        source="NVIDIA H100 data sheet (1,513 TFLOPS bf16 with sparsity, half without; 2,000 GB/s), "
+        source="NVIDIA H100 data sheet (1,513 TFLOPS bf16 with sparsity, half without; 2,000 GB/s; 50 MB L2), "
         "as tabled at archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html",
+        cache_bytes=50 << 20,
     ),
     VendorPeak(
         name="NVIDIA H200 SXM",
@@ -71,7 +74,8 @@ VENDOR_PEAKS: tuple[VendorPeak, ...] = (
         bf16_flops=989.5e12,
         bytes_per_s=4.8e12,
         source="NVIDIA H200 data sheet (1,979 TFLOPS bf16 with sparsity, about 989 dense; 4.8 TB/s), "
-        "as compared at itkb.uw.cz/2026/06/nvidia-h200-vs-b300-precisions-cores.html",
+        "as compared at itkb.uw.cz/2026/06/nvidia-h200-vs-b300-precisions-cores.html; 60 MiB L2 by its driver",
+        cache_bytes=60 << 20,
     ),
     VendorPeak(
         name="NVIDIA B200 (HGX, 1,000 W)",
@@ -87,7 +91,9 @@ VENDOR_PEAKS: tuple[VendorPeak, ...] = (
         bf16_flops=312e12,
         bytes_per_s=1.555e12,
         source="NVIDIA A100 data sheet (312 TFLOPS bf16 dense; 1,555 GB/s), "
-        "as tabled at glennklockwood.com/garden/processors/A100",
+        "as tabled at glennklockwood.com/garden/processors/A100; 40 MiB L2 by its driver at "
+        "upb-pc2.atlassian.net/wiki/spaces/PC2DOK/pages/1900609",
+        cache_bytes=40 << 20,
     ),
     VendorPeak(
         name="NVIDIA A100 80 GB SXM",
@@ -95,7 +101,9 @@ VENDOR_PEAKS: tuple[VendorPeak, ...] = (
         bf16_flops=312e12,
         bytes_per_s=2.039e12,
         source="NVIDIA A100 data sheet (312 TFLOPS bf16 dense; 2,039 GB/s), "
-        "as tabled at glennklockwood.com/garden/processors/A100",
+        "as tabled at glennklockwood.com/garden/processors/A100; 40 MiB L2 by its driver at "
+        "upb-pc2.atlassian.net/wiki/spaces/PC2DOK/pages/1900609",
+        cache_bytes=40 << 20,
     ),
     VendorPeak(
         name="NVIDIA L4",
@@ -103,7 +111,8 @@ VENDOR_PEAKS: tuple[VendorPeak, ...] = (
         bf16_flops=121e12,
         bytes_per_s=0.3e12,
         source="NVIDIA L4 data sheet (242 TFLOPS fp16 with sparsity, half without; 300 GB/s), "
-        "as compared at grokipedia.com/page/NVIDIA_L4_vs_L40S",
+        "as compared at grokipedia.com/page/NVIDIA_L4_vs_L40S; 48 MB L2 at cputronic.com/de/gpu/nvidia-l4",
+        cache_bytes=48 << 20,
     ),
     VendorPeak(
         name="NVIDIA L40S",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tokenforge.report.instrument import arrivals_text, calibrated_text, lag_text, share_text
+from tokenforge.report.limits import COLUMNS, limit_table
 from tokenforge.report.numbers import estimate_text, number_text
 from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
@@ -54,6 +55,7 @@ def render_markdown(document: Mapping[str, object]) -> str:
     if doubts:
         lines += ["", "## Read before use", ""]
         lines += [_doubt(run, reason) for run, reason in doubts]
+    lines += _limits(summary)
     lines += [
         "",
         "## Instrument",
@@ -90,6 +92,15 @@ def _row(run: Plain) -> Sequence[str]:
         estimate_text(section(section(latencies, "tpot"), "mean")),
         estimate_text(section(e2e, "mean")),
     )
+
+
+def _limits(summary: Plain) -> list[str]:
+    """How close to the limit, what the ceilings are, and why there is none for the others; nothing in old records."""
+    found = limit_table(summary)
+    if not found.rows and not found.missing:
+        return []
+    table = _table(COLUMNS, found.rows) if found.rows else []
+    return ["", "## Limits", "", *table, *(f"\n{markdown_text(one)}" for one in (*found.sources, *found.missing))]
 
 
 def _instrument_row(run: Plain) -> Sequence[str]:

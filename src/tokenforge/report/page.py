@@ -14,7 +14,7 @@ from markupsafe import Markup
 from tokenforge.analysis.document import RunFacts, read_facts
 from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.trials import measure_trials
-from tokenforge.report import facts, view
+from tokenforge.report import facts, limits, view
 from tokenforge.report.charts import SLOTS
 from tokenforge.report.definitions import DEFINITIONS
 from tokenforge.report.figures import Figure, workload_figures
@@ -62,6 +62,9 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "sections": _sections(document, requests, slots),
         "failures": facts.failures(document),
         "doubts": view.doubts(summary),
+        "limits_how": limits.HOW,
+        "limit_columns": limits.COLUMNS,
+        "limits": limits.limit_table(summary),
         "instrument_how": HOW,
         "instruments": instrument_tables(summary),
         "workloads": facts.workload_groups(document),
