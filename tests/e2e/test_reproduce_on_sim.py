@@ -1,11 +1,14 @@
 """A run packed into a bundle, checked by somebody else, and run again on the simulator."""
 
 import json
+import os
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
-from command import Run
+from command import COMMAND, Run
 
 SPEC = """
 model: synthetic:tiny
@@ -18,10 +21,21 @@ workloads:
 """
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
+    """The folder of one run, measured once for all tests here."""
+    folder = tmp_path_factory.mktemp("measured")
+    (folder / "b.yaml").write_text(SPEC)
+    env = {**os.environ, "TOKENFORGE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    command = [*COMMAND, "bench", "b.yaml", "--no-calibration", "--out", "run"]
+    subprocess.run(command, cwd=folder, env=env, capture_output=True, check=True, timeout=100)
+    return folder / "run"
+
+
 @pytest.fixture
-def bundle(tokenforge: Run, tmp_path: Path) -> Path:
-    (tmp_path / "b.yaml").write_text(SPEC)
-    assert tokenforge("bench", "b.yaml", "--no-calibration", "--out", "run").returncode == 0
+def bundle(tokenforge: Run, measured: Path, tmp_path: Path) -> Path:
+    """`run.tgz` of a copy of the run, both in the folder that the command runs in."""
+    shutil.copytree(measured, tmp_path / "run")
     done = tokenforge("export", "run", "-o", "run.tgz")
     assert done.returncode == 0, done.stderr
     return tmp_path / "run.tgz"

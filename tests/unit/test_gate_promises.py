@@ -47,6 +47,11 @@ def test_equal_runs_with_little_noise_are_cleared_in_at_least_90_percent(loop: s
     assert share(found, GateVerdict.NOT_REGRESSED) >= 0.9
 
 
+@pytest.mark.parametrize("level", [90.0, 95.0])
+def test_a_loss_as_large_as_the_margin_is_cleared_in_at_most_5_percent(level: float) -> None:
+    assert share(gates([*EQUAL[:5], level]), GateVerdict.NOT_REGRESSED) <= 0.05
+
+
 @pytest.mark.parametrize("before", [90.0, 110.0])
 def test_a_change_of_10_percent_in_the_history_does_not_accuse_a_run_like_the_newest(before: float) -> None:
     assert share(gates([before] * 5 + EQUAL), GateVerdict.REGRESSED) <= 0.05

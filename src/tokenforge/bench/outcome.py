@@ -12,14 +12,14 @@ from pathlib import Path
 from tokenforge.analysis.summary import summarise
 from tokenforge.bench.execute import RunLog
 from tokenforge.domain.benchmark import Benchmark, without_secrets
-from tokenforge.domain.benchmark_record import RECORD_SCHEMA, BenchmarkRecord, RunRecord
+from tokenforge.domain.benchmark_record import BenchmarkRecord, RunRecord
 from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.canonical import sha256_hex, to_plain
-from tokenforge.domain.errors import NotFound, StoreFailed
 from tokenforge.domain.run import RunId, RunStatus
 from tokenforge.report.markdown import render_markdown
 from tokenforge.report.page import render_report
 from tokenforge.store.artifacts import MARKDOWN_FILE, RECORD_FILE, REPORT_FILE, REQUESTS_FILE, write_text
+from tokenforge.store.record_file import read_record_file
 from tokenforge.store.requests_table import RequestsFile, RunRecords, write_requests
 
 
@@ -78,16 +78,7 @@ def write_outcome(
 
 def report_again(folder: Path) -> Outcome:
     """Rebuild summary and pages of an earlier run from its record and requests. Raises NotFound or StoreFailed."""
-    path = folder / RECORD_FILE
-    if not path.exists():
-        raise NotFound(f"{folder} holds no {RECORD_FILE}", hint="Name a folder that `tokenforge bench` wrote")
-    try:
-        document = json.loads(path.read_text())
-    except ValueError as error:
-        raise StoreFailed(f"{path} is not JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("schema") != RECORD_SCHEMA:
-        raise StoreFailed(f"{path} is not a record of schema '{RECORD_SCHEMA}'")
-    return _write_pages(folder, document)
+    return _write_pages(folder, read_record_file(folder))
 
 
 def _write_pages(folder: Path, document: dict[str, object]) -> Outcome:
