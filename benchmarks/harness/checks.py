@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.checks_driver import arrivals_check, lateness_check, open_streams_check, slot_check
+from harness.checks_modes import modes_check
 from harness.checks_rate import accuracy_check, highest_rate
 from harness.finding import Finding
 from harness.machine import machine
@@ -56,6 +57,7 @@ def _checks(*, quick: bool) -> list[Check]:
     seconds = 5.0 if quick else 10.0
     return [
         Check(name="slot", measure=slot_check),
+        Check(name="modes", measure=modes_check),
         Check(name="highest-rate", measure=partial(highest_rate, seconds=seconds, steps=5 if quick else 9)),
         Check(name="accuracy", measure=partial(accuracy_check, seconds=seconds)),
         Check(name="open-streams", measure=partial(open_streams_check, seconds=seconds)),

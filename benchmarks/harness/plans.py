@@ -37,16 +37,23 @@ def plan(
     return replace(drawn, requests=tuple(replace(r, prompt_text=prompt_text(r.index)) for r in drawn.requests))
 
 
-async def send(trial: TrialPlan, *, url: str, folder: Path) -> DriveResult:
+async def send(
+    trial: TrialPlan,
+    *,
+    url: str,
+    folder: Path,
+    endpoint: Endpoint = Endpoint.COMPLETIONS,
+    continuous_usage: bool = False,
+) -> DriveResult:
     """Offer the plan with one driver process."""
     job = DriveJob(
         url=url,
         model="truth",
         plan=trial,
-        endpoint=Endpoint.COMPLETIONS,
+        endpoint=endpoint,
         temperature=0.0,
         exact_output=True,
-        continuous_usage=False,
+        continuous_usage=continuous_usage,
         request_timeout_s=_TIMEOUT_S,
         drain_s=_DRAIN_S,
         headers={},
