@@ -12,10 +12,10 @@ SPEC = """
 model: synthetic:tiny
 runtimes: [sim]
 workloads:
-  - {name: talks, qps: 4, requests: 9, turns: 3, think_time: 50ms, prompt_len: 24, gen_tokens: 8}
+  - {name: talks, qps: 4, requests: 9, turns: 3, think_time_s: 0.05, prompt_len: 24, gen_tokens: 8}
   - {name: held, concurrency: 2, requests: 8, turns: 2, prompt_len: 24, gen_tokens: 8}
-  - {name: left, qps: 20, requests: 20, prompt_len: 24, gen_tokens: 200, cancel_share: 0.4, cancel_after: 0.1}
-  - {name: rush, steps: [{qps: 4, duration: 1s}, {qps: 30, duration: 500ms}], prompt_len: 24, gen_tokens: 8}
+  - {name: left, qps: 20, requests: 20, prompt_len: 24, gen_tokens: 200, cancel_share: 0.4, cancel_after_s: 0.1}
+  - {name: rush, steps: [{qps: 4, duration_s: 1}, {qps: 30, duration_s: 0.5}], prompt_len: 24, gen_tokens: 8}
   - {name: data, qps: 20, requests: 4, dataset: chats.jsonl}
 """
 CHAT = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}], "max_tokens": 5}

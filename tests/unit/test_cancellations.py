@@ -11,7 +11,7 @@ from tokenforge.domain.plan import PromptForm, TrialPlan
 from tokenforge.domain.workload import Arrival, Fixed, Trace, Workload
 
 LOAD = Workload(name="w", qps=20, requests=2000, prompt_len=Fixed(value=3))
-SOME = replace(LOAD, cancel_share=0.1, cancel_after=FixedSeconds(value=0.5))
+SOME = replace(LOAD, cancel_share=0.1, cancel_after_s=FixedSeconds(value=0.5))
 
 
 def plan(workload: Workload) -> TrialPlan:
@@ -42,7 +42,7 @@ def test_a_larger_share_keeps_those_of_the_smaller() -> None:
 
 
 def test_another_time_is_for_the_same_requests_and_another_plan() -> None:
-    drawn = replace(SOME, cancel_after=UniformSeconds(low=0.1, high=0.2))
+    drawn = replace(SOME, cancel_after_s=UniformSeconds(low=0.1, high=0.2))
     assert hung_up(drawn) == hung_up(SOME)
     assert all(1e8 <= r.cancel_after_ns <= 2e8 for r in plan(drawn).requests if r.cancel_after_ns is not None)
     assert len({plan(workload).digest for workload in (LOAD, SOME, drawn)}) == 3

@@ -16,7 +16,7 @@ from tokenforge.domain.workload import Arrival, Fixed, Uniform, Workload
 from tokenforge.models.tokenizers import ModelTokenizer, load_tokenizer
 
 TALKS = Workload(
-    name="talks", qps=2, requests=30, turns=Fixed(value=3), think_time=FixedSeconds(value=1.5),
+    name="talks", qps=2, requests=30, turns=Fixed(value=3), think_time_s=FixedSeconds(value=1.5),
     prompt_len=Fixed(value=10), gen_tokens=Fixed(value=4),
 )  # fmt: skip
 
@@ -144,8 +144,8 @@ def test_the_longest_conversation_must_fit_the_window() -> None:
 
 
 def test_the_digest_knows_turns_and_thinking() -> None:
-    slower = replace(TALKS, think_time=FixedSeconds(value=2))
-    drawn = replace(TALKS, think_time=ExponentialSeconds(mean=1.5))
+    slower = replace(TALKS, think_time_s=FixedSeconds(value=2))
+    drawn = replace(TALKS, think_time_s=ExponentialSeconds(mean=1.5))
     digests = {plan(workload).digest for workload in (TALKS, slower, drawn, replace(TALKS, turns=Fixed(value=2)))}
     assert len(digests) == 4
     assert plan().digest == plan().digest

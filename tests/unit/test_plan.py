@@ -57,9 +57,9 @@ def test_the_digest_is_the_same_on_any_machine() -> None:
 
 
 def test_the_digest_of_conversations_and_hang_ups_is_the_same_on_any_machine() -> None:
-    talks = a_workload(turns=Fixed(value=2), think_time=FixedSeconds(value=1), gen_tokens=Fixed(value=3))
+    talks = a_workload(turns=Fixed(value=2), think_time_s=FixedSeconds(value=1), gen_tokens=Fixed(value=3))
     assert a_plan(talks).digest == GOLDEN_TALKS
-    assert a_plan(replace(talks, cancel_share=0.5, cancel_after=FixedSeconds(value=1))).digest == GOLDEN_CANCELLED
+    assert a_plan(replace(talks, cancel_share=0.5, cancel_after_s=FixedSeconds(value=1))).digest == GOLDEN_CANCELLED
 
 
 def test_another_seed_or_trial_gives_another_digest() -> None:

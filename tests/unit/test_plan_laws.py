@@ -51,9 +51,9 @@ def workloads(draw: st.DrawFn) -> Workload:
     turns = draw(TURNS)
     return replace(
         draw(ARRIVALS), requests=draw(st.integers(1, 40)), prompt_len=draw(LENGTHS),
-        gen_tokens=draw(LENGTHS), turns=turns, think_time=None if turns is None else draw(PAUSES),
+        gen_tokens=draw(LENGTHS), turns=turns, think_time_s=None if turns is None else draw(PAUSES),
         shared_prefix_tokens=draw(st.integers(0, 5)), shared_prefix_groups=draw(st.integers(1, 3)),
-        cancel_share=draw(st.floats(0, 1)), cancel_after=draw(PAUSES),
+        cancel_share=draw(st.floats(0, 1)), cancel_after_s=draw(PAUSES),
     )  # fmt: skip
 
 

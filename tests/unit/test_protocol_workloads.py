@@ -17,7 +17,7 @@ from tokenforge.protocol.benchmark import parse_benchmark
 from tokenforge.protocol.benchmark_workload_rules import Formats
 
 RATED = {"qps": 1, "requests": 5}
-STEPS = [{"qps": 5, "duration": "30s"}, {"qps": 0, "duration": 10}, {"qps": 20, "duration": "1.5m"}]
+STEPS = [{"qps": 5, "duration_s": "30s"}, {"qps": 0, "duration_s": 10}, {"qps": 20, "duration_s": "1.5m"}]
 
 
 def one(**keys: object) -> Workload:
@@ -56,26 +56,26 @@ def test_steps_alone_say_the_arrival() -> None:
         ({"steps": []}, "steps", "is empty"),
         ({"steps": {}}, "steps", "must be a list"),
         ({"arrival": "step"}, "steps", "is missing: arrival step needs it"),
-        ({"steps": [{"qps": 1}]}, "steps[0].duration", "is missing"),
-        ({"steps": [{"qps": -1, "duration": 3}]}, "steps[0].qps", "must be at least 0"),
-        ({"steps": [{"qps": 9, "duration": "3 days"}]}, "steps[0].duration", "is not a time"),
-        ({"steps": [{"qps": 9, "duration": 0}]}, "steps[0].duration", "must be more than 0"),
-        ({"steps": [{"qps": 9, "duration_s": 3, "duration": 3}]}, "steps[0].duration_s", "is not a known key"),
-        ({"steps": [{"qps": 0, "duration": 9}]}, "steps", "is too short: 0 requests expected"),
-        ({"steps": [{"qps": 1000, "duration": "1h"}]}, "steps", "makes 3,600,000 requests in a trial"),
+        ({"steps": [{"qps": 1}]}, "steps[0].duration_s", "is missing"),
+        ({"steps": [{"qps": -1, "duration_s": 3}]}, "steps[0].qps", "must be at least 0"),
+        ({"steps": [{"qps": 9, "duration_s": "3 days"}]}, "steps[0].duration_s", "is not a time"),
+        ({"steps": [{"qps": 9, "duration_s": 0}]}, "steps[0].duration_s", "must be more than 0"),
+        ({"steps": [{"qps": 9, "duration": 3, "duration_s": 3}]}, "steps[0].duration", "is not a known key"),
+        ({"steps": [{"qps": 0, "duration_s": 9}]}, "steps", "is too short: 0 requests expected"),
+        ({"steps": [{"qps": 1000, "duration_s": "1h"}]}, "steps", "makes 3,600,000 requests in a trial"),
         ({"steps": STEPS, "warmup": "3m"}, "warmup", "leaves nothing of steps = 130 s to count"),
         ({**RATED, "turns": 0}, "turns", "must be at least 1"),
         ({**RATED, "turns": "3"}, "turns", "must be a whole number"),
         ({**RATED, "turns": 5000}, "turns", "may come to 5,000 turns"),
         ({**RATED, "turns": {"normal": {"mean": 3, "std": 1}}}, "turns", "may come to inf turns"),
         ({"qps": 1000, "duration_s": 999, "turns": 4}, "duration_s", "makes 3,996,000 requests"),
-        ({**RATED, "think_time": 2}, "think_time", "has no effect without turns"),
-        ({**RATED, "turns": 3, "think_time": -1}, "think_time", "must be at least 0"),
-        ({**RATED, "turns": 3, "think_time": {}}, "think_time", "must be seconds or exactly one distribution"),
-        ({**RATED, "turns": 3, "think_time": {"exponential": {}}}, "think_time.exponential.mean", "is missing"),
-        ({**RATED, "cancel_share": 1.5, "cancel_after": 1}, "cancel_share", "must be at most 1"),
-        ({**RATED, "cancel_share": 0.1}, "cancel_after", "is missing: cancel_share needs it"),
-        ({**RATED, "cancel_after": 0.1}, "cancel_after", "has no effect without cancel_share"),
+        ({**RATED, "think_time_s": 2}, "think_time_s", "has no effect without turns"),
+        ({**RATED, "turns": 3, "think_time_s": -1}, "think_time_s", "must be at least 0"),
+        ({**RATED, "turns": 3, "think_time_s": {}}, "think_time_s", "must be seconds or exactly one distribution"),
+        ({**RATED, "turns": 3, "think_time_s": {"exponential": {}}}, "think_time_s.exponential.mean", "is missing"),
+        ({**RATED, "cancel_share": 1.5, "cancel_after_s": 1}, "cancel_share", "must be at most 1"),
+        ({**RATED, "cancel_share": 0.1}, "cancel_after_s", "is missing: cancel_share needs it"),
+        ({**RATED, "cancel_after_s": 0.1}, "cancel_after_s", "has no effect without cancel_share"),
         ({**RATED, "shared_prefix": {"tokens": 9, "groups": 0}}, "shared_prefix.groups", "must be at least 1"),
         ({**RATED, "shared_prefix": {"tokens": 300}}, "shared_prefix", "must be less than the shortest prompt"),
         ({**RATED, "dataset": "x", "turns": 3}, "turns", "contradicts dataset"),
@@ -96,8 +96,8 @@ def test_a_misspelt_format_names_the_nearest() -> None:
 
 
 def test_all_faults_of_a_workload_are_found_at_once() -> None:
-    found = faults(steps=[], qps=2, turns=0, cancel_share=1.5, think_time="soon", trace={"path": "x", "format": "x"})
-    assert set(found) == {"steps", "qps", "turns", "cancel_share", "cancel_after", "think_time", "trace.format"}
+    found = faults(steps=[], qps=2, turns=0, cancel_share=1.5, think_time_s="soon", trace={"path": "x", "format": "x"})
+    assert set(found) == {"steps", "qps", "turns", "cancel_share", "cancel_after_s", "think_time_s", "trace.format"}
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_all_faults_of_a_workload_are_found_at_once() -> None:
     ],
 )
 def test_a_pause_is_seconds_or_a_distribution(written: object, duration: Duration) -> None:
-    workload = one(**RATED, turns=3, think_time=written, cancel_share=0.1, cancel_after=written)
-    assert workload.think_time == workload.cancel_after == duration
+    workload = one(**RATED, turns=3, think_time_s=written, cancel_share=0.1, cancel_after_s=written)
+    assert workload.think_time_s == workload.cancel_after_s == duration
 
 
 def test_turns_are_a_number_or_a_distribution_and_one_turn_is_none() -> None:
@@ -125,7 +125,7 @@ def test_turns_are_a_number_or_a_distribution_and_one_turn_is_none() -> None:
 
 
 def test_clients_of_a_closed_loop_may_hold_conversations() -> None:
-    workload = one(concurrency=8, requests=60, turns=3, think_time=2)
+    workload = one(concurrency=8, requests=60, turns=3, think_time_s=2)
     assert (workload.arrival, workload.concurrency) == (Arrival.CONCURRENCY, 8)
 
 

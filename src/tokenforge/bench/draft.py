@@ -138,10 +138,10 @@ def with_cancellations(
     requests: Sequence[PlannedRequest], workload: Workload, *, seed: int
 ) -> tuple[PlannedRequest, ...]:
     """The requests, a share of which is hung up on. Streams of their own: nothing else moves when the share does."""
-    if workload.cancel_after is None:
+    if workload.cancel_after_s is None:
         return tuple(requests)
     chosen = stream(seed, "cancel").random(len(requests)) < workload.cancel_share
-    after = draw_durations_ns(workload.cancel_after, len(requests), seed=seed, purpose="cancel")
+    after = draw_durations_ns(workload.cancel_after_s, len(requests), seed=seed, purpose="cancel")
     return tuple(
         replace(request, cancel_after_ns=int(wait)) if is_chosen else request
         for request, is_chosen, wait in zip(requests, chosen, after, strict=True)

@@ -102,8 +102,8 @@ def _draft(workload: Workload, chances: Chances, reader: Reader) -> Draft:
 def _requests(draft: Draft, workload: Workload, *, seed: int) -> Iterator[PlannedRequest]:
     first_turns = _first_turns(draft)
     thinks = [0] * len(draft.outputs)
-    if workload.think_time is not None:
-        drawn = draw_durations_ns(workload.think_time, len(thinks), seed=seed, purpose="think").tolist()
+    if workload.think_time_s is not None:
+        drawn = draw_durations_ns(workload.think_time_s, len(thinks), seed=seed, purpose="think").tolist()
         thinks = [0 if index in first_turns else think for index, think in enumerate(drawn)]
     columns = zip(draft.times, draft.prompts, draft.outputs, thinks, strict=True)
     for index, (at, prompt, output, think) in enumerate(columns):

@@ -125,8 +125,8 @@ class Workload:
     of `step`, whose `duration_s` is their sum.
 
     With `turns` what arrives is a conversation of so many requests: `qps` counts conversations/s, `concurrency` those
-    at once, and the conversation that reaches `requests` is the last. `think_time` passes from an answer's end to the
-    next turn. `cancel_share` of the requests is hung up on `cancel_after` their send. `shared_prefix_tokens` begin
+    at once, and the conversation that reaches `requests` is the last. `think_time_s` passes from an answer's end to the
+    next turn. `cancel_share` of the requests is hung up on `cancel_after_s` their send. `shared_prefix_tokens` begin
     every prompt: the same ones, or those of one of `shared_prefix_groups`.
     """
 
@@ -140,13 +140,13 @@ class Workload:
     duration_s: float | None = None
     requests: int | None = None
     turns: Length | None = None
-    think_time: Duration | None = None
+    think_time_s: Duration | None = None
     prompt_len: Length = Fixed(value=256)
     gen_tokens: Length = Fixed(value=128)
     shared_prefix_tokens: int = 0
     shared_prefix_groups: int = 1
     cancel_share: float = 0.0
-    cancel_after: Duration | None = None
+    cancel_after_s: Duration | None = None
     trace: Trace | None = None
     dataset: Dataset | None = None
     temperature: float = 0.0

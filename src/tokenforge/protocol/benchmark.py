@@ -68,7 +68,7 @@ def _benchmark(body: BenchmarkBody) -> Benchmark:
 
 
 def _workload(body: WorkloadBody, *, slo: SloBody | None) -> Workload:
-    steps = tuple(Step(qps=step.qps, duration_s=step.duration) for step in body.steps or ())
+    steps = tuple(Step(qps=step.qps, duration_s=step.duration_s) for step in body.steps or ())
     prefix_tokens, prefix_groups = _prefix(body.shared_prefix)
     return Workload(
         name=body.name,
@@ -81,13 +81,13 @@ def _workload(body: WorkloadBody, *, slo: SloBody | None) -> Workload:
         duration_s=sum(step.duration_s for step in steps) if steps else body.duration_s,
         requests=body.requests,
         turns=_turns(body.turns),
-        think_time=to_duration(body.think_time),
+        think_time_s=to_duration(body.think_time_s),
         prompt_len=to_length(body.prompt_len),
         gen_tokens=to_length(body.gen_tokens),
         shared_prefix_tokens=prefix_tokens,
         shared_prefix_groups=prefix_groups,
         cancel_share=body.cancel_share,
-        cancel_after=to_duration(body.cancel_after),
+        cancel_after_s=to_duration(body.cancel_after_s),
         trace=None if body.trace is None else _trace(body.trace),
         dataset=_dataset(body.dataset),
         temperature=body.temperature,

@@ -46,10 +46,10 @@ class TraceBody(Body):
 
 
 class StepBody(Body):
-    """`{qps: 5, duration: 30s}`."""
+    """`{qps: 5, duration_s: 30}`."""
 
     qps: float = Field(ge=0, le=1_000_000, description="requests per second, for example 5; 0 is a pause")
-    duration: Seconds = Field(gt=0, le=WEEK_S, description="seconds, or with a unit: 30s, 5m")
+    duration_s: Seconds = Field(gt=0, le=WEEK_S, description="seconds at that rate, for example 30")
 
 
 class SharedPrefixBody(Body):
@@ -91,21 +91,21 @@ class WorkloadBody(Body):
     burstiness: float = Field(default=1.0, ge=0.01, le=1_000, description="1.0 is Poisson, lower is burstier")
     ramp_to_qps: float | None = Field(default=None, gt=0, le=1_000_000, description="requests per second at the end")
     steps: list[StepBody] | None = Field(
-        default=None, min_length=1, description="a list, for example [{qps: 5, duration: 30s}]"
+        default=None, min_length=1, description="a list, for example [{qps: 5, duration_s: 30}]"
     )
     duration_s: float | None = Field(default=None, gt=0, le=WEEK_S, description="seconds of load, for example 60")
     requests: int | None = Field(default=None, ge=1, description="how many requests, for example 300")
     prompt_len: LengthBody = Field(default=256, description="tokens, or a distribution")
     gen_tokens: LengthBody = Field(default=128, description="tokens, or a distribution")
     turns: LengthBody | None = Field(default=None, description="turns of a conversation: a number or a distribution")
-    think_time: DurationBody | None = Field(default=None, description="seconds before each later turn, for example 2")
+    think_time_s: DurationBody | None = Field(default=None, description="seconds before each later turn, for example 2")
     shared_prefix: Annotated[
         Annotated[Annotated[int, Field(ge=0, le=MAX_TOKENS)], Tag("plain")]
         | Annotated[SharedPrefixBody, Tag("mapping")],
         Discriminator(kind_of),
     ] = Field(default=0, description="tokens that all prompts begin with, or {tokens: 512, groups: 4}")
     cancel_share: float = Field(default=0.0, ge=0, le=1, description="the share that is hung up on, 0 to 1")
-    cancel_after: DurationBody | None = Field(default=None, description="seconds after the send, for example 0.5")
+    cancel_after_s: DurationBody | None = Field(default=None, description="seconds after the send, for example 0.5")
     trace: TraceBody | None = Field(default=None, description="a mapping: path, format, speed, limit")
     dataset: (
         Annotated[

@@ -42,7 +42,7 @@ def steps_of(workload: Mapping[str, object]) -> list[tuple[float, float]]:
     found = []
     for step in items(workload.get("steps")):
         if isinstance(step, Mapping):
-            rate, span = number(step.get("qps")), seconds_of(step.get("duration"))
+            rate, span = number(step.get("qps")), seconds_of(step.get("duration_s"))
             if rate is not None and span is not None:
                 found.append((rate, span))
     return found

@@ -29,7 +29,7 @@ _ONLY_FOR: Mapping[str, frozenset[Arrival]] = {
     "concurrency": frozenset({Arrival.CONCURRENCY}),
     "trace": frozenset({Arrival.TRACE}),
     "turns": _PLANNED,
-    "think_time": _PLANNED,
+    "think_time_s": _PLANNED,
 }
 _QPS = ("qps", "requests per second, for example qps: 5")
 _NEEDS: Mapping[Arrival, tuple[tuple[str, str], ...]] = {
@@ -41,13 +41,13 @@ _NEEDS: Mapping[Arrival, tuple[tuple[str, str], ...]] = {
         ("ramp_to_qps", "the rate at the end, for example ramp_to_qps: 20"),
         ("duration_s", "how long the ramp takes, for example duration_s: 60"),
     ),
-    Arrival.STEP: (("steps", "rates and how long they last, for example [{qps: 5, duration: 30s}]"),),
+    Arrival.STEP: (("steps", "rates and how long they last, for example [{qps: 5, duration_s: 30}]"),),
     Arrival.TRACE: (("trace", "write trace: {path: FILE, format: azure}"),),
     Arrival.CONCURRENCY: (("concurrency", "the number of clients, for example concurrency: 8"),),
 }
 _MADE_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "trace": ("prompt_len", "gen_tokens", "shared_prefix", "dataset"),
-    "dataset": ("prompt_len", "shared_prefix", "turns", "think_time"),
+    "dataset": ("prompt_len", "shared_prefix", "turns", "think_time_s"),
     "steps": ("duration_s",),
 }
 
@@ -132,7 +132,7 @@ class _Rules:
         expected, bound = self._expected(arrival), self._number("requests")
         key = "steps" if arrival is Arrival.STEP else "duration_s"
         if expected is not None and 0 <= expected < 1 and (expected > 0 or arrival is Arrival.STEP):
-            hint = "raise a step's qps or duration" if arrival is Arrival.STEP else "raise it, or qps"
+            hint = "raise a step's qps or duration_s" if arrival is Arrival.STEP else "raise it, or qps"
             yield self._fault(key, f"is too short: {expected:.2g} requests expected", hint)
         in_all = None if expected is None else expected * (mean(self._has.get("turns")) or 1.0)
         planned = min((n for n in (in_all, bound) if n is not None), default=0.0)
@@ -176,18 +176,18 @@ class _Rules:
         if most is not None and most > MAX_TURNS:
             hint = f"stay within {MAX_TURNS:,}: set the `high` of a distribution"
             yield self._fault("turns", f"may come to {most:,.0f} turns in a conversation", hint)
-        if "think_time" in self._has and "turns" not in self._has:
-            hint = "write turns, for example turns: 3, or leave think_time out"
-            yield self._fault("think_time", "has no effect without turns", hint)
+        if "think_time_s" in self._has and "turns" not in self._has:
+            hint = "write turns, for example turns: 3, or leave think_time_s out"
+            yield self._fault("think_time_s", "has no effect without turns", hint)
 
     def _cancellations(self) -> Iterator[Fault]:
         share = self._number("cancel_share")
-        if share and "cancel_after" not in self._has:
-            hint = "seconds from the send to the hang-up, for example cancel_after: 0.5"
-            yield self._fault("cancel_after", "is missing: cancel_share needs it", hint)
-        if "cancel_after" in self._has and "cancel_share" not in self._has:
-            hint = "write cancel_share, for example cancel_share: 0.1, or leave cancel_after out"
-            yield self._fault("cancel_after", "has no effect without cancel_share", hint)
+        if share and "cancel_after_s" not in self._has:
+            hint = "seconds from the send to the hang-up, for example cancel_after_s: 0.5"
+            yield self._fault("cancel_after_s", "is missing: cancel_share needs it", hint)
+        if "cancel_after_s" in self._has and "cancel_share" not in self._has:
+            hint = "write cancel_share, for example cancel_share: 0.1, or leave cancel_after_s out"
+            yield self._fault("cancel_after_s", "has no effect without cancel_share", hint)
 
     def _known_formats(self) -> Iterator[Fault]:
         for key, known in (("trace", self._formats.traces), ("dataset", self._formats.datasets)):
