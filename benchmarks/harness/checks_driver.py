@@ -7,12 +7,10 @@ from pathlib import Path
 from statistics import mean
 
 from harness.clients.ours import reported
-from harness.clock import wall_minus_monotonic_ns
 from harness.compare import arrival_p, arrival_rate, errors, match
 from harness.finding import Finding
 from harness.plans import plan, send
 from harness.truth import TrueAnswer, truth_server
-from tokenforge.bench.driver.job import DriveResult
 from tokenforge.domain.plan import TrialPlan
 from tokenforge.domain.record import Outcome
 from tokenforge.domain.workload import Arrival
@@ -47,7 +45,7 @@ def open_streams_check(folder: Path, *, seconds: float) -> Finding:
     with truth_server(folder, "--ttft-us", "1000000", "--itl-us", str(_STREAM_ITL_MS * 1000)) as server:
         result = asyncio.run(send(trial, url=server.url, folder=folder))
         answers = server.stop()
-    seen = errors(match(reported(list(result.records), origin_ns=_origin_ns(result)).requests, answers))
+    seen = errors(match(reported(list(result.records), origin_ns=result.origin_ns).requests, answers))
     whole = sum(record.outcome is Outcome.OK and record.counted_tokens == tokens for record in result.records)
     p50, p99 = seen.gap_p50_ms or 0.0, seen.gap_p99_ms or 0.0
     text = f"{whole} of {_STREAMS} whole, ITL error p50 {p50:.4f} ms, p99 {p99:.3f} ms"
@@ -62,7 +60,7 @@ def lateness_check(folder: Path, *, seconds: float) -> Finding:
     with truth_server(folder, "--ttft-us", "20000", "--itl-us", "2000") as server:
         result = asyncio.run(send(trial, url=server.url, folder=folder))
         answers = server.stop()
-    seen = errors(match(reported(list(result.records), origin_ns=_origin_ns(result)).requests, answers))
+    seen = errors(match(reported(list(result.records), origin_ns=result.origin_ns).requests, answers))
     p50, p99 = seen.late_p50_ms or 0.0, seen.late_p99_ms or 0.0
     text = f"at {arrival_rate(answers) or 0:.0f} req/s arrivals are late by p50 {p50:.3f} ms, p99 {p99:.3f} ms"
     figures = {"late_p50_ms": p50, "late_p99_ms": p99, "lag_p99_ms": result.reading.lag_p99_ms}
@@ -125,7 +123,3 @@ async def _test(process: _Process, *, folder: Path) -> float:
         answers: list[TrueAnswer] = await asyncio.to_thread(server.stop)
     p = arrival_p([answer.arrival_ns for answer in answers], rate=process.rate, shape=shape)
     return 0.0 if p is None else p
-
-
-def _origin_ns(result: DriveResult) -> int:
-    return result.started_at_unix_ns - wall_minus_monotonic_ns()

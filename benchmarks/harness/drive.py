@@ -8,7 +8,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.clock import wall_minus_monotonic_ns
 from harness.plans import plan, send
 
 
@@ -24,8 +23,7 @@ def main(spec: Path) -> None:
         streams=facts["streams"],
     )
     result = asyncio.run(send(trial, url=facts["url"], folder=folder))
-    origin_ns = result.started_at_unix_ns - wall_minus_monotonic_ns()
-    (folder / "drive.json").write_text(json.dumps({"origin_ns": origin_ns, "reading": asdict(result.reading)}))
+    (folder / "drive.json").write_text(json.dumps({"origin_ns": result.origin_ns, "reading": asdict(result.reading)}))
 
 
 if __name__ == "__main__":

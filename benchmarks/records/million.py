@@ -89,7 +89,7 @@ def keep(log: RunLog, trial: int, journals: Sequence[Path]) -> None:
     plan = TrialPlan(workload="million", arrival=Arrival.POISSON, trial=trial, seed=trial, requests=())
     recorded = read_trial(journals, trial=trial)
     reading = driver_reading(plan=plan, recorded=recorded, beats=(), processes=PROCESSES)
-    result = DriveResult(recorded=recorded, reading=reading, started_at_unix_ns=0)
+    result = DriveResult(recorded=recorded, reading=reading, origin_ns=0)
     log.keep(plan, result, position=trial, began=datetime(2026, 1, 1, tzinfo=UTC))
 
 

@@ -185,8 +185,9 @@ class _Stage:
         key = (log.target.url, log.workload.name)
         if key in self.warmed:
             return
+        if log.workload.name not in {workload for _, workload in self.warmed}:
+            self.observer.phase("benchmark", f"{log.workload.name}: {staffing.text}")
         self.warmed.add(key)
-        self.observer.phase("benchmark", f"{log.workload.name}: {staffing.text}")
         self.observer.phase(log.target.runtime, f"warming up for {log.workload.name}")
         plan = await asyncio.to_thread(self._plan, log, _WARMUP_TRIAL)
         folder = self.offering.folder / f"warm-up-{len(self.warmed):03d}"
@@ -252,4 +253,4 @@ def _kept(plan: TrialPlan, folder: Path, *, cause: str) -> DriveResult:
     """What the journals of a trial that ended early still say."""
     recorded = read_trial(journal_paths(folder, plan.trial), trial=plan.trial, until_damage=True)
     reading = driver_reading(plan=plan, recorded=recorded, beats=(), processes=1)
-    return DriveResult(recorded=recorded, reading=replace(reading, stopped_early=cause), started_at_unix_ns=0)
+    return DriveResult(recorded=recorded, reading=replace(reading, stopped_early=cause), origin_ns=0)

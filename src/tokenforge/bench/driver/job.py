@@ -65,11 +65,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveResult:
-    """What was recorded of every request that was sent, and what the driver says of itself."""
+    """What was recorded of every request that was sent, and what the driver says of itself.
+
+    Stamps count from `origin_ns` of this machine's monotonic clock.
+    """
 
     recorded: TrialRecords
     reading: DriverReading
-    started_at_unix_ns: int
+    origin_ns: int
 
     @property
     def records(self) -> tuple[RequestRecord, ...]:

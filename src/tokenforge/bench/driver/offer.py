@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -52,9 +52,8 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
     try:
         for process in range(process_count(job)):
             children.append(await _start(job, process))
-        await _all_ready(children)
+        scheduling = await _all_ready(children)
         origin_ns = time.monotonic_ns() + _LEAD_NS
-        started_at_unix_ns = time.time_ns() + _LEAD_NS
         for child in children:
             _stdin(child).write(_ORIGIN.pack(origin_ns))
         watcher = await _follow(children, origin_ns=origin_ns, on_progress=on_progress)
@@ -63,7 +62,7 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
     journals = [child.journal for child in children]
     recorded = await asyncio.to_thread(read_trial, journals, trial=job.plan.trial)
     reading = driver_reading(plan=job.plan, recorded=recorded, beats=watcher.beats, processes=len(children))
-    return DriveResult(recorded=recorded, reading=reading, started_at_unix_ns=started_at_unix_ns)
+    return DriveResult(recorded=recorded, reading=replace(reading, scheduling=scheduling), origin_ns=origin_ns)
 
 
 def process_count(job: DriveJob) -> int:
@@ -110,7 +109,9 @@ def _write_share(job: DriveJob, process: int, *, journal: Path, file: IO[bytes])
     write_job(file, header=header, rows=job_rows(share), requests=requests)
 
 
-async def _all_ready(children: list[_Child]) -> None:
+async def _all_ready(children: list[_Child]) -> str:
+    """Wait for every child; how the kernel schedules them, by their own words."""
+    found: set[str] = set()
     for child in children:
         try:
             line = await asyncio.wait_for(_stdout(child).readline(), _READY_S)
@@ -118,6 +119,8 @@ async def _all_ready(children: list[_Child]) -> None:
             line = b""
         if not line.startswith(b"ready "):
             raise _failure(child, children, "did not get ready")
+        found.add(line.decode().removeprefix("ready ").strip())
+    return ", ".join(sorted(found))
 
 
 async def _follow(children: list[_Child], *, origin_ns: int, on_progress: Callable[[Progress], None] | None) -> Watcher:
