@@ -4,10 +4,11 @@ from typing import Any
 
 from limit_samples import hardware_record
 from record_samples import Engine, Load, sample
+from test_models_architecture import facts_of
 
 from tokenforge.analysis.summary import summarise
 from tokenforge.domain.canonical import to_plain
-from tokenforge.report.limits import COLUMNS, LimitTable, limit_table, rate_text
+from tokenforge.report.limits import COLUMNS, LimitTable, limit_table, rate_text, share_line
 from tokenforge.report.markdown import render_markdown
 from tokenforge.report.page import render_report
 
@@ -53,6 +54,19 @@ def test_an_unknown_peak_of_arithmetic_is_said() -> None:
     table = table_of(reported(details={"dtype": "float32"})[0])
     assert "arithmetic in float32 not known" in table.sources[0]
     assert table.rows[0][-1] == "–"
+
+
+def test_a_model_of_unknown_layout_is_called_approximate() -> None:
+    table = table_of(reported(architecture=facts_of("llama-3-8b", model_type="novel"))[0])
+    assert table.sources[-1] == "The layout of synthetic:tiny is counted as the common one: its limits are approximate."
+
+
+def test_the_terminal_s_line_is_of_the_machine_s_own_ceilings() -> None:
+    run = reported()[0]["summary"]["runs"][0]
+    line = share_line(run)
+    assert line is not None
+    assert line.startswith("qa-short on vllm ")
+    assert line.endswith(" % of the machine's measured ceilings")
 
 
 def test_a_summary_from_before_limits_has_no_section() -> None:

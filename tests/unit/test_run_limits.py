@@ -104,6 +104,20 @@ def test_two_devices_have_twice_the_ceiling() -> None:
     assert (use.devices, use.bytes_per_s) == (2, 9.6e12)
 
 
+def test_an_engine_with_words_of_its_own_may_have_used_every_device() -> None:
+    document, _ = hardware_record(engine=Engine(runtime="plugged"))
+    document["environment"]["gpus"] = [{"name": "NVIDIA H200"}] * 8
+    basis = read_basis(document, document["runs"][0])
+    assert isinstance(basis, LimitBasis)
+    assert basis.devices == 8
+
+
+def test_replicas_run_as_many_sequences_each() -> None:
+    basis = basis_of(benchmark={"engine_args": {"vllm": {"data_parallel_size": 4}}})
+    assert isinstance(basis, LimitBasis)
+    assert (basis.devices, basis.most_running) == (4, 4 * 64)
+
+
 def test_a_format_without_a_known_peak_is_bound_by_memory_alone() -> None:
     use = against_peak(details={"dtype": "float32"})
     assert use.flops is None
@@ -145,6 +159,14 @@ def test_a_server_that_was_not_started_here_has_no_limit() -> None:
     basis = read_basis(document, {**document["runs"][0], "start_s": None})
     assert isinstance(basis, NoBasis)
     assert "not started here" in basis.reason
+
+
+def test_an_engine_that_does_not_tell_its_number_format_has_no_limit() -> None:
+    document, _ = hardware_record()
+    del document["runs"][0]["engine"]["details"]["dtype"]
+    basis = read_basis(document, document["runs"][0])
+    assert isinstance(basis, NoBasis)
+    assert "number format" in basis.reason
 
 
 def test_an_older_record_has_a_note_and_no_limit() -> None:

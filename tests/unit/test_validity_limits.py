@@ -75,6 +75,14 @@ def test_far_beyond_measured_ceilings_is_invalid_too() -> None:
     assert found.level is Level.INVALID
 
 
+def test_a_family_whose_layout_is_not_known_is_doubted_and_not_condemned() -> None:
+    novel = facts_of("llama-3-8b", model_type="novel")
+    found = accusation(measured_run(engine=Engine(runtime="vllm", step_ms=1.0), architecture=novel, load=CLOSED))
+    assert found is not None
+    assert found.level is Level.SUSPECT
+    assert "novel" in found.fix
+
+
 def test_several_tokens_in_a_chunk_may_come_from_one_step() -> None:
     drafts = Engine(runtime="vllm", step_ms=1.0, tokens_per_chunk=4)
     assert accusation(measured_run(engine=drafts, load=CLOSED)) is None

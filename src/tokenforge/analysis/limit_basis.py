@@ -4,10 +4,11 @@ Where a piece is missing there is no limit, and the reason is a sentence for the
 packed in a way it does not know, or several tokens a step by drafts, give no limit rather than a wrong one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tokenforge.analysis.document import Plain, mapping, mappings, number, whole
+from tokenforge.analysis.document import Plain, mapping, mappings, number, text, whole
 from tokenforge.analysis.limits import Machine
 from tokenforge.domain.ceilings import Ceiling, CeilingKind
 from tokenforge.domain.runtime import Accelerator
@@ -19,6 +20,7 @@ _QUANT_BITS: Mapping[str, int] = {"fp8": 8, "int8": 8, "int4": 4, "awq": 4, "gpt
 _NO_CEILINGS = (
     "this machine's ceilings are not known; `tokenforge doctor --measure` measures them in 20 s, for later runs"
 )
+_KNOWN_WORDS = frozenset({"vllm", "transformers"})
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -66,7 +68,8 @@ def read_basis(document: Plain, run: Plain) -> LimitBasis | NoBasis:
     engine = mapping(run, "engine")
     details = mapping(engine, "details")
     benchmark = mapping(document, "benchmark")
-    args = mapping(mapping(benchmark, "engine_args"), str(run.get("runtime")).partition("@")[0])
+    runtime = str(run.get("runtime")).partition("@")[0]
+    args = mapping(mapping(benchmark, "engine_args"), runtime)
     model = _model(document, str(run.get("model")))
     if engine.get("simulated") is True:
         return NoBasis(reason="the engine is simulated, no hardware computed")
@@ -86,9 +89,9 @@ def read_basis(document: Plain, run: Plain) -> LimitBasis | NoBasis:
         model=served,
         number_format=served.dtype,
         kv_dtype_bytes=1 if "fp8" in str(args.get("kv_cache_dtype")) else served.dtype_bytes,
-        devices=1 if details.get("device") == "cpu" else _devices(benchmark, args),
+        devices=1 if details.get("device") == "cpu" else _devices(document, runtime, args),
         ceilings=ceilings,
-        most_running=whole(engine, "max_num_seqs"),
+        most_running=_most_running(engine, args),
     )
 
 
@@ -98,8 +101,10 @@ def _model(document: Plain, name: str) -> Architecture | None:
 
 
 def _as_served(model: Architecture, details: Plain, benchmark: Plain) -> Architecture | NoBasis:
-    """The model in the number format that the engine names, its own where it names none."""
-    name = str(details.get("dtype") or model.dtype)
+    """The model in the number format that the engine names."""
+    name = text(details, "dtype")
+    if name is None:
+        return NoBasis(reason="the engine does not tell the number format it computes in")
     if name not in _FORMAT_BYTES:
         return NoBasis(reason=f"the engine computes in a format that is not known here ({name})")
     asked = _QUANT_BITS.get(str(benchmark.get("quant")))
@@ -109,12 +114,22 @@ def _as_served(model: Architecture, details: Plain, benchmark: Plain) -> Archite
     return replace(model, dtype=name, dtype_bytes=_FORMAT_BYTES[name], quant_bits=asked or model.quant_bits)
 
 
-def _devices(benchmark: Plain, args: Plain) -> int:
-    """How many devices one engine used at most; more would only raise the limit."""
-    named = [whole(args, name) or 1 for name in _PARALLEL]
-    asked = whole(mapping(benchmark, "resources"), "gpu") or 1
-    product = max(named[0], asked) * named[1] * named[2]
-    return max(1, product)
+def _devices(document: Plain, runtime: str, args: Plain) -> int:
+    """How many devices one engine used at most: what it was told, all there are where its words are not known here.
+
+    More than there were would only raise the limit.
+    """
+    if runtime not in _KNOWN_WORDS:
+        return max(1, len(mappings(mapping(document, "environment"), "gpus")))
+    tensor, *others = (whole(args, name) or 1 for name in _PARALLEL)
+    asked = whole(mapping(mapping(document, "benchmark"), "resources"), "gpu") or 1
+    return max(1, max(tensor, asked) * math.prod(others))
+
+
+def _most_running(engine: Plain, args: Plain) -> int | None:
+    """An engine tells how many sequences one of its replicas runs at once."""
+    told = whole(engine, "max_num_seqs")
+    return None if told is None else told * (whole(args, "data_parallel_size") or 1)
 
 
 def _ceilings(document: Plain, device: str) -> tuple[Ceiling, ...]:

@@ -67,10 +67,14 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """All ceilings of a run, the machine's own first; `note` says why there is none."""
+    """All ceilings of a run, the machine's own first; `note` says why there is none.
+
+    `is_exact` is False where the model's family is not known, so that it was counted as the common layout.
+    """
 
     against: tuple[LimitUse, ...]
     note: str | None = None
+    is_exact: bool = True
 
 
 def run_limits(basis: LimitBasis | NoBasis, loads: Sequence[TrialLoad]) -> RunLimits:
@@ -79,7 +83,8 @@ def run_limits(basis: LimitBasis | NoBasis, loads: Sequence[TrialLoad]) -> RunLi
         return RunLimits(against=(), note=basis.reason)
     if not loads:
         return RunLimits(against=(), note="no trial made tokens whose counts are known")
-    return RunLimits(against=tuple(_use(basis, ceiling, loads) for ceiling in basis.ceilings))
+    against = tuple(_use(basis, ceiling, loads) for ceiling in basis.ceilings)
+    return RunLimits(against=against, is_exact=basis.model.is_known)
 
 
 def _use(basis: LimitBasis, ceiling: Ceiling, loads: Sequence[TrialLoad]) -> LimitUse:

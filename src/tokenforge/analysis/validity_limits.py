@@ -46,18 +46,26 @@ def doubt_limits(
         return
     judge = _Judge(basis=basis, is_shared=run.workload.has_shared_prompts, per_chunk=_tokens_per_chunk(trials))
     worst = max((judge.rate(loads), judge.first_token(trials), judge.step(trials, loads)), key=lambda one: one.excess)
-    has_peak = any(one.kind is CeilingKind.VENDOR for one in basis.ceilings)
-    invalid = _OVER if has_peak else _OVER_MEASURED
     if worst.excess > _OVER:
-        whose = "the vendor's peak" if has_peak else "this machine's measured ceilings"
+        has_peak = any(one.kind is CeilingKind.VENDOR for one in basis.ceilings)
+        whose = "the vendor's peak allows" if has_peak else "this machine's measured ceilings allow"
+        is_sure = basis.model.is_known and worst.excess > (_OVER if has_peak else _OVER_MEASURED)
         yield reason(
             "physically_impossible",
-            Level.INVALID if worst.excess > invalid else Level.SUSPECT,
-            f"{worst.sentence}, {worst.excess:.3g} times faster than {whose} allow{'s' if has_peak else ''}.",
-            _CAUSES + ("" if has_peak else " Or the ceilings were measured on a busy machine: measure them again."),
+            Level.INVALID if is_sure else Level.SUSPECT,
+            f"{worst.sentence}, {worst.excess:.3g} times faster than {whose}.",
+            " ".join([_CAUSES, *_excuses(basis, has_peak=has_peak)]),
             excess=worst.excess,
             limit=_OVER,
         )
+
+
+def _excuses(basis: LimitBasis, *, has_peak: bool) -> Iterator[str]:
+    """What may be wrong with the limit itself."""
+    if not has_peak:
+        yield "Or the ceilings were measured on a busy machine: measure them again."
+    if not basis.model.is_known:
+        yield f"Or {basis.model.family} needs less than the common layout that it was counted as."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

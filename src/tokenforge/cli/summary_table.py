@@ -7,6 +7,7 @@ from rich.table import Table
 
 from tokenforge.cli.show import wide_console
 from tokenforge.report.instrument import ms_text
+from tokenforge.report.limits import share_line
 
 _COLUMNS = ("workload", "runtime", "ok", "failed", "tok/s", "TTFT p50", "p95 ms", "TPOT p50 ms", "verdict")
 _STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
@@ -27,6 +28,8 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     for line in _doubts(runs):
         console.print(line, soft_wrap=True)
     console.print(_instrument(runs), soft_wrap=True)
+    if shares := [share for run in runs if (share := share_line(run))]:
+        console.print(f"Limit: {'; '.join(shares)}.", soft_wrap=True)
 
 
 def _table(runs: Sequence[Document]) -> Table:

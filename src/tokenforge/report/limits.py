@@ -7,10 +7,10 @@ from tokenforge.report.reading import Plain, items, number, section, text
 
 HOW = (
     "No engine can answer before its arithmetic is done and its weights have come from memory. The share of the limit "
-    "is how much of the time perfect hardware use would have needed for the very same tokens, at the batch and the "
-    "lengths of this load; the headroom is how many times as many it could have made. MBU is the share of the memory "
-    "bandwidth, MFU that of the arithmetic. A request counts as in the batch from its send to its end, so the shares "
-    "are never overstated."
+    "is how much of the time a perfect use of the hardware would have needed for the very same tokens, at the batch "
+    "and the lengths of this load; the headroom is how many times as many it could have made. MBU is the share of the "
+    "memory bandwidth, MFU that of the arithmetic. A request counts as in the batch from its send to its end, so the "
+    "shares are never overstated."
 )
 COLUMNS = (
     "Workload",
@@ -28,7 +28,8 @@ _PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitTable:
-    """`rows` have a cell per column; `missing` are sentences on runs that have no limit; `sources` name ceilings."""
+    """`rows` have a cell per column; `missing` are sentences on runs that have no limit; `sources` name ceilings
+    and what is approximate."""
 
     rows: tuple[tuple[str, ...], ...]
     missing: tuple[str, ...]
@@ -43,18 +44,29 @@ def limit_table(summary: Plain) -> LimitTable:
     for run in runs:
         if note := text(section(run, "limits"), "note"):
             notes.setdefault(note, []).append(f"{text(run, 'runtime')} on {text(run, 'workload')}")
+    rough = dict.fromkeys(text(run, "model") for run, _ in pairs if section(run, "limits").get("is_exact") is False)
     return LimitTable(
-        rows=tuple(_row(run, use) for run, use in pairs),
+        rows=tuple(_row(run, use, names_model=len({text(one, "model") for one in runs}) > 1) for run, use in pairs),
         missing=tuple(f"No limit for {', '.join(names)}: {note}." for note, names in notes.items()),
-        sources=tuple(dict.fromkeys(_source(use) for _, use in pairs)),
+        sources=tuple(dict.fromkeys(_source(use) for _, use in pairs))
+        + tuple(f"The layout of {model} is counted as the common one: its limits are approximate." for model in rough),
     )
 
 
-def _row(run: Plain, use: Plain) -> tuple[str, ...]:
+def share_line(run: Plain) -> str | None:
+    """`vllm@0.32.0 64 % of the machine's measured ceilings`: the first ceiling of a run that has one."""
+    use = next(iter(items(section(run, "limits"), "against")), None)
+    if use is None:
+        return None
+    share = _per_cent(number(section(use, "share"), "value"))
+    return f"{text(run, 'workload')} on {text(run, 'runtime')} {share} of {_against(use)}"
+
+
+def _row(run: Plain, use: Plain, *, names_model: bool) -> tuple[str, ...]:
     decode, prefill = section(use, "decode"), section(use, "prefill")
     headroom = number(use, "headroom")
     return (
-        text(run, "workload") or "",
+        ", ".join(text(run, key) or "" for key in (("workload", "model") if names_model else ("workload",))),
         text(run, "runtime") or "",
         _against(use),
         _share(section(use, "share")),
