@@ -1,7 +1,8 @@
 """One benchmark from its spec to its files: prepare targets, run trials, stop what was started, write the outcome.
 
 However it ends (done, failed, interrupted), workers are stopped and what was recorded is written. A benchmark that
-fails before its first trial leaves no files, only the error.
+fails before its first trial leaves no files, only the error. Analysis and report are imported when the trials are over, so
+that the first request is not kept waiting for them.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tokenforge.bench.calibration.calibrate import calibrate
@@ -19,7 +21,6 @@ from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
 from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
-from tokenforge.bench.outcome import Circumstances, Outcome, write_outcome
 from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
@@ -28,6 +29,9 @@ from tokenforge.domain.canonical import to_plain
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.store.artifacts import open_run_folder
+
+if TYPE_CHECKING:
+    from tokenforge.bench.outcome import Outcome
 
 _JOURNALS = "journals"
 
@@ -47,7 +51,7 @@ class Request:
     calibrate: bool = True
 
 
-async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
+async def run_benchmark(request: Request, *, kit: Kit) -> "tuple[Outcome, BaseException | None]":
     """Run every model of the benchmark on every runtime. Returns the outcome and what ended it early, if anything.
 
     Raises TokenForgeError when nothing could be measured (a model, an environment or a worker failed to come up).
@@ -69,7 +73,7 @@ async def run_benchmark(request: Request, *, kit: Kit) -> tuple[Outcome, BaseExc
     return await _finish(request, logs, before=before, facts=facts, calibration=calibration), ended
 
 
-async def run_on_target(request: Request, target: Target, *, kit: Kit) -> tuple[Outcome, BaseException | None]:
+async def run_on_target(request: Request, target: Target, *, kit: Kit) -> "tuple[Outcome, BaseException | None]":
     """Run the benchmark's workloads on one server that already runs."""
     open_run_folder(request.folder)
     benchmark = request.benchmark
@@ -140,7 +144,9 @@ async def _finish(
     before: Mapping[str, float | None],
     facts: Mapping[str, object],
     calibration: tuple[Calibration, ...],
-) -> Outcome:
+) -> "Outcome":
+    from tokenforge.bench.outcome import Circumstances, write_outcome
+
     now = datetime.now(UTC)
     after = read_pressure()
     pressure = {"before": before, "after": {**after, "steal_share": steal_share(before, after)}}

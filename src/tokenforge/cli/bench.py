@@ -7,17 +7,16 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from tokenforge.bench.benchmark_file import load_benchmark
 from tokenforge.bench.driver.job import Endpoint
-from tokenforge.bench.outcome import Outcome
 from tokenforge.bench.session import Request, run_benchmark, run_on_target
 from tokenforge.bench.targets import url_target
 from tokenforge.cli.plan import print_plan
 from tokenforge.cli.progress import LiveProgress, PlainProgress
-from tokenforge.cli.results import remember, show_outcome
 from tokenforge.cli.wiring import make_kit
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput, WorkerFailed
@@ -26,6 +25,9 @@ from tokenforge.domain.runtime import RuntimeRef
 from tokenforge.domain.workload import Arrival, Fixed, Workload
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.settings import read_settings
+
+if TYPE_CHECKING:
+    from tokenforge.bench.outcome import Outcome
 
 _DEFAULT_DURATION_S = 60.0
 
@@ -75,6 +77,8 @@ def run(asked: Asked) -> int:
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(sys.stderr) as observer:
         outcome, ended = until_stopped(_work(asked, request, observer))
+    from tokenforge.cli.results import remember, show_outcome
+
     remember(outcome)
     show_outcome(outcome, as_json=asked.as_json)
     if ended is not None:
@@ -84,7 +88,7 @@ def run(asked: Asked) -> int:
 
 async def _work(
     asked: Asked, request: Request, observer: LiveProgress | PlainProgress
-) -> tuple[Outcome, BaseException | None]:
+) -> "tuple[Outcome, BaseException | None]":
     settings = read_settings()
     kit = make_kit(settings, observer)
     if asked.url is None:
@@ -102,11 +106,11 @@ async def _work(
 
 
 def until_stopped(
-    work: Coroutine[object, object, tuple[Outcome, BaseException | None]],
-) -> tuple[Outcome, BaseException | None]:
+    work: "Coroutine[object, object, tuple[Outcome, BaseException | None]]",
+) -> "tuple[Outcome, BaseException | None]":
     """Run to the end; the first SIGINT or SIGTERM asks for an orderly end, further ones are ignored meanwhile."""
 
-    async def main() -> tuple[Outcome, BaseException | None]:
+    async def main() -> "tuple[Outcome, BaseException | None]":
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
