@@ -37,6 +37,7 @@ def a_record(
         "created_at": f"2026-01-01T00:{number:02d}:00Z",
         "benchmark": {"workloads": [{"name": "load", "qps": 5.0}], "engine_args": {"sim": {"step_ms": step_ms}}},
         "environment": {"machine": {"cpu_model": "Example CPU", "cpu_threads": 8}, "limits": {}, "gpus": []},
+        "endpoint": "completions",
         "runs": [entry],
         "summary": {"runs": [run]},
     }

@@ -115,6 +115,7 @@ def _with(record: Record, *path: str | int, value: object) -> Record:
     ("path", "value", "words"),
     [
         (("benchmark", "workloads", 0, "qps"), 9.0, "workload.qps: 5.0 -> 9.0"),
+        (("endpoint",), "chat", "endpoint: completions -> chat"),
         (("runs", 0, "trials", 2, "plan_digest"), "ff" * 32, "plan of trial 2"),
         (("environment", "machine", "cpu_model"), "Other CPU", "CPU model: Example CPU -> Other CPU"),
         (("environment", "gpus"), [{"name": "H100", "power.limit": "700 W"}], "GPUs: none -> H100 at 700 W"),

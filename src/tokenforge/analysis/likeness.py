@@ -6,12 +6,14 @@ one of the two records does not say is not called a difference.
 """
 
 import enum
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenforge.analysis.document import Plain, mapping, mappings, number, text
 
 _GIB = 2**30
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLANNED_FROM_FILES = {"trace", "dataset"}
 
 
@@ -72,7 +74,9 @@ class Recorded:
 
 def differences(before: Recorded, after: Recorded) -> tuple[Difference, ...]:
     """All differences of two runs of one subject."""
+    endpoints = [_said({"endpoint": side.document.get("endpoint")}) for side in (before, after)]
     return (
+        *_fields(endpoints[0], endpoints[1], sort=Sort.MEASURED),
         *_fields(before.workload, after.workload, sort=Sort.MEASURED, prefix="workload."),
         *_fields(before.model_files, after.model_files, sort=Sort.MEASURED, prefix="model file "),
         *_fields(before.plans, after.plans, sort=Sort.MEASURED, prefix="plan of trial "),
@@ -151,4 +155,6 @@ def _fields(before: Plain, after: Plain, *, sort: Sort, prefix: str = "", whole:
 def _shown(fields: Plain, key: str) -> str:
     value = fields.get(key)
     shown = "none" if value is None else str(value)
+    if _DIGEST.fullmatch(shown):
+        return shown[:12]
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

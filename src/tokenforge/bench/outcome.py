@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenforge.analysis.summary import summarise
+from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.execute import RunLog
 from tokenforge.domain.benchmark import Benchmark, without_secrets
 from tokenforge.domain.benchmark_record import BenchmarkRecord, RunRecord
@@ -25,7 +26,10 @@ from tokenforge.store.requests_table import RequestsFile, RunRecords, write_requ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What surrounded the runs: identity, time, command (secrets already left out), tool, machine, calibration."""
+    """What surrounded the runs: identity, time, command (secrets already left out), tool, machine, calibration.
+
+    `endpoint` is the one of OpenAI's that the requests went to.
+    """
 
     id: str
     created_at: str
@@ -33,6 +37,7 @@ class Circumstances:
     tool: Mapping[str, str]
     environment: Mapping[str, object]
     calibration: tuple[Calibration, ...] = ()
+    endpoint: Endpoint = Endpoint.COMPLETIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,7 @@ def write_outcome(
         runs=tuple(_run_record(log, row.run_id) for log, row in zip(logs, rows, strict=True)),
         requests_sha256=checksum,
         calibration=circumstances.calibration,
+        endpoint=circumstances.endpoint,
     )
     document = to_plain(record)
     assert isinstance(document, dict)

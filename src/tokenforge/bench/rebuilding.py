@@ -30,15 +30,11 @@ FindTokenizer = Callable[[str], PromptTokenizer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One claim. `equal` is None where it could not be checked; `detail` says what was compared, or why not.
-
-    `form` is how prompts travelled, where the check found that out.
-    """
+    """One claim. `equal` is None where it could not be checked; `detail` says what was compared, or why not."""
 
     name: str
     equal: bool | None
     detail: str
-    form: PromptForm | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +97,7 @@ def _check_run(name: str, workload: Workload, digests: Mapping[int, str], *, see
     if wrong:
         shown = ", ".join(map(str, wrong[:5]))
         return Check(name=name, equal=False, detail=f"{len(wrong)} of {len(digests)} digests differ (trials {shown})")
-    return Check(name=name, equal=True, detail=f"{len(digests)} of {len(digests)} digests", form=way.form)
+    return Check(name=name, equal=True, detail=f"{len(digests)} of {len(digests)} digests")
 
 
 def _ways(run: Plain, find_tokenizer: FindTokenizer) -> list[_Way]:

@@ -158,6 +158,7 @@ async def _finish(
         tool=read_tool(),
         environment=environment,
         calibration=calibration,
+        endpoint=request.endpoint,
     )
     outcome = await asyncio.to_thread(
         write_outcome, request.folder, request.benchmark, logs, circumstances=circumstances

@@ -81,7 +81,7 @@ def runs(
 @app.command()
 def gate(  # the options of two forms of one command
     runs_given: Annotated[
-        list[Path] | None, typer.Argument(metavar="[BASELINE... CANDIDATE]", help="Folders of runs; the last is new.")
+        list[Path] | None, typer.Argument(metavar="BASELINE... CANDIDATE", help="Folders of runs; the last is new.")
     ] = None,
     candidate: Annotated[
         list[Path] | None, typer.Option(help="The new run; again for more. Then all others are earlier ones.")

@@ -28,7 +28,6 @@ from tokenforge.cli.show import print_json, wide_console
 from tokenforge.cli.wiring import make_kit
 from tokenforge.domain.errors import Fault, InvalidInput, StoreFailed, TokenForgeError
 from tokenforge.domain.model import parse_model
-from tokenforge.domain.plan import PromptForm
 from tokenforge.models.resolve import resolve_model
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.report.numbers import UNKNOWN, number_text
@@ -88,7 +87,7 @@ def _reproduce(asked: Asked) -> int:
         checks += check_pages(folder, manifest)
         if not asked.as_json:
             _print_checks(checks, manifest)
-        replication = _run_again(asked, record, endpoint=_endpoint(checks)) if asked.again else None
+        replication = _run_again(asked, record) if asked.again else None
     if asked.as_json:
         print_json({"manifest": manifest, "checks": checks, "replication": replication})
     elif replication is not None:
@@ -104,12 +103,7 @@ def _exit_code(checks: list[Check], replication: Replication | None) -> int:
     return {Answer.REPLICATED: 0, Answer.NOT_REPLICATED: 1}.get(replication.answer, 2)
 
 
-def _endpoint(checks: list[Check]) -> Endpoint:
-    """The way that the plans' digests came out with."""
-    return Endpoint.CHAT if any(check.form is PromptForm.MESSAGES for check in checks) else Endpoint.COMPLETIONS
-
-
-def _run_again(asked: Asked, record: Mapping[str, object], *, endpoint: Endpoint) -> Replication:
+def _run_again(asked: Asked, record: Mapping[str, object]) -> Replication:
     settings = read_settings()
     benchmark = repeatable(
         read_benchmark(record), record, accelerator=detect_accelerator(), is_trusted=asked.is_trusted
@@ -119,7 +113,7 @@ def _run_again(asked: Asked, record: Mapping[str, object], *, endpoint: Endpoint
         benchmark=benchmark,
         folder=out / "again",
         command=f"tokenforge reproduce {asked.bundle.name} --run",
-        endpoint=endpoint,
+        endpoint=Endpoint.CHAT if record.get("endpoint") == Endpoint.CHAT else Endpoint.COMPLETIONS,
         calibrate=bool(record.get("calibration")),
     )
     console = Console(stderr=True)

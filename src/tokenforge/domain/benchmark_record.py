@@ -76,7 +76,7 @@ class BenchmarkRecord:
     """The whole document. `benchmark` is the resolved spec (defaults filled in), `spec_hash` its SHA-256.
 
     `environment` is what was read from the machine; `requests_sha256` the checksum of `requests.parquet`. `calibration`
-    has one entry per workload, none where it was switched off.
+    has one entry per workload, none where it was switched off. `endpoint` is OpenAI's: `completions` or `chat`.
     """
 
     schema: str = RECORD_SCHEMA
@@ -90,4 +90,5 @@ class BenchmarkRecord:
     runs: tuple[RunRecord, ...]
     requests_sha256: str
     calibration: tuple[Calibration, ...] = ()
+    endpoint: str = "completions"
     summary: Mapping[str, object] = field(default_factory=dict)
