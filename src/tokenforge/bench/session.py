@@ -1,8 +1,8 @@
 """One benchmark from its spec to its files: prepare targets, run trials, stop what was started, write the outcome.
 
 However it ends (done, failed, interrupted), workers are stopped and what was recorded is written. A benchmark that
-fails before its first trial leaves no files, only the error. Analysis and report are imported when the trials are over, so
-that the first request is not kept waiting for them.
+fails before its first trial leaves no files, only the error. Analysis and report are imported when the trials are
+over, so that the first request is not kept waiting for them.
 """
 
 import asyncio
