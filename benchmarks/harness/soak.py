@@ -28,14 +28,18 @@ _SAY_S = 60.0
 
 @dataclass(slots=True)
 class Watch:
-    """Memory of the driver's process by time, and when it was killed (seconds of load, None: it was not)."""
+    """Memory of the driver's process by time, and when it was killed (seconds of load, None: it was not).
+
+    Bytes of its own: not counted are pages of files, such as the plan, of which it reads more and more.
+    """
 
     samples: list[tuple[float, int]] = field(default_factory=list)
     killed_s: float | None = None
 
     def growth_bytes_per_min(self) -> float:
-        """Between the first and the last third of the load: the medians' distance over their time."""
-        late = [sample for sample in self.samples if sample[0] > _SETTLE_S]
+        """Once it has settled (10 s, or a quarter of the load): from the first to the last third, by their medians."""
+        settle_s = max(_SETTLE_S, self.samples[-1][0] / 4) if self.samples else 0.0
+        late = [sample for sample in self.samples if sample[0] > settle_s]
         third = len(late) // 3
         if not third:
             return 0.0
@@ -62,7 +66,7 @@ def soak_check(folder: Path, *, minutes: float, rate: float, is_killed: bool) ->
         f"{whole:,} of {requests:,} requests whole, {arrived:,} at the server; "
         f"driver's memory at most {most / 1e6:.0f} MB, growing by {growth / 1e6:.2f} MB a minute"
     )
-    figures = {"rss": watch.samples, "whole": whole, "asked": requests, "arrived": arrived}
+    figures = {"memory": watch.samples, "whole": whole, "asked": requests, "arrived": arrived}
     return Finding(holds=whole == requests == arrived and growth < _GROWTH_BYTES_PER_MIN, text=text, figures=figures)
 
 
@@ -87,7 +91,8 @@ async def _watch(watch: Watch, *, kill_s: float | None) -> None:
     started_s, said_s = time.monotonic(), 0.0
     while driver.is_running():
         at_s = time.monotonic() - started_s
-        watch.samples.append((at_s, driver.memory_info().rss))
+        memory = driver.memory_info()
+        watch.samples.append((at_s, memory.rss - memory.shared))
         if at_s - said_s >= _SAY_S:
             said_s = at_s
             print(f"      {at_s / 60:.0f} min, {watch.samples[-1][1] / 1e6:.0f} MB", flush=True)
