@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -16,6 +17,20 @@ def machine() -> dict[str, object]:
         "load_average": os.getloadavg(),
         "stolen_s": _stolen_s(),
     }
+
+
+def describe_machine(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    """One line for the report: where it was measured, and what else the machine did meanwhile."""
+    stolen_s = float(str(after["stolen_s"])) - float(str(before["stolen_s"]))
+    return (
+        f"{before['cpu']}, {before['cores']} cores, Linux {before['kernel']}, Python {before['python']}; "
+        f"load average before {_load(before)}; {stolen_s:.1f} s of CPU time were taken by the host meanwhile."
+    )
+
+
+def _load(facts: Mapping[str, object]) -> str:
+    loads = facts["load_average"]
+    return f"{loads[0]:.2f}" if isinstance(loads, tuple) else "-"
 
 
 def _cpu_name() -> str:

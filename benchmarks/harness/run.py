@@ -24,7 +24,7 @@ from harness.checks import run_checks
 from harness.clients import ALL
 from harness.clients.base import Client
 from harness.home import Home
-from harness.machine import machine
+from harness.machine import describe_machine, machine
 from harness.session import Scope, Session
 from harness.store import Store
 from harness.table import NOTES, Entry, Table, rate_table, summary_table
@@ -98,11 +98,13 @@ def _entry(session: Session, client: Client) -> Entry:
 
 
 def _write(folder: Path, session: Session, tables: list[Table], *, before: dict[str, object]) -> None:
-    text = "\n".join(table.markdown() for table in tables) + "\n" + "\n".join(f"- {note}" for note in NOTES) + "\n"
+    after = machine()
+    text = describe_machine(before, after) + "\n\n"
+    text += "\n".join(table.markdown() for table in tables) + "\n" + "\n".join(f"- {note}" for note in NOTES) + "\n"
     (folder / "results.md").write_text(text)
     facts = {
         "machine": before,
-        "machine_after": machine(),
+        "machine_after": after,
         "scope": asdict(session.scope),
         "versions": session.versions,
         "left_out": session.out,

@@ -6,6 +6,7 @@ import pytest
 from harness_samples import some_errors, some_trial
 
 from harness.clients.base import Load
+from harness.machine import describe_machine, machine
 from harness.session import describe
 from harness.store import Store
 from harness.table import Entry, number, rate_table, summary_table
@@ -90,3 +91,11 @@ def test_a_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     Store.open(path).add(some_trial())
     path.write_text(path.read_text() + '{"client": "b", "lo')
     assert [trial.client for trial in Store.open(path).trials] == ["a"]
+
+
+def test_the_machine_is_described_with_what_else_it_did() -> None:
+    before = machine()
+    later = {**before, "stolen_s": float(str(before["stolen_s"])) + 1.5}
+    text = describe_machine(before, later)
+    assert f"{before['cores']} cores" in text
+    assert text.endswith("1.5 s of CPU time were taken by the host meanwhile.")
