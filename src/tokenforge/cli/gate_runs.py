@@ -64,7 +64,8 @@ def _from_history(folder: Path, candidates: Sequence[Path]) -> Chosen:
     first = min((_age(runs) for runs in new), default=("", ""))
     later = sum(_age(runs) > first for runs in others)
     if later:
-        notes.append(f"{later} runs in {folder} are newer than the candidate and are not used.")
+        many = "1 run in {} is" if later == 1 else f"{later} runs in {{}} are"
+        notes.append(f"{many.format(folder)} newer than the candidate and not used.")
     earlier = [run for runs in others if _age(runs) < first for run in runs]
     return Chosen(candidates=tuple(run for runs in new for run in runs), earlier=tuple(earlier), notes=tuple(notes))
 
