@@ -11,6 +11,7 @@ A run that was stopped goes on with the same --out. See docs/how-to/measure-the-
 import argparse
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ _FULL = Scope(rates=(10.0, 50.0), seconds=8, repeats=3, stream_repeats=2, steps=
 def main() -> int:
     """Measure what was asked for; returns the exit code."""
     asked = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing that was started stays
     try:
         compiled()
     except NoCompiler as error:
