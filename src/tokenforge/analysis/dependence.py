@@ -6,7 +6,7 @@ independent ones would. So whether a trial can carry a quantile is asked of its 
 
 import numpy as np
 
-from tokenforge.analysis.requests import Floats
+from tokenforge.analysis.requests import Bools, Floats
 
 _LONGEST = 1 << 17
 
@@ -22,6 +22,13 @@ def effective_size(values: Floats, *, quantile: float) -> float:
     head = values[:_LONGEST]
     over = (head > np.quantile(head, quantile)).astype(np.float64)
     return len(values) / _autocorrelation_time(over)
+
+
+def effective_events(events: Bools) -> float:
+    """n / tau of events as they followed each other, judged by the first 131,072; n where all or none happened."""
+    if len(events) < 4:
+        return float(len(events))
+    return len(events) / _autocorrelation_time(events[:_LONGEST].astype(np.float64))
 
 
 def _autocorrelation_time(series: Floats) -> float:

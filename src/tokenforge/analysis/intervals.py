@@ -47,7 +47,7 @@ def over_trials(values: Sequence[float | None], *, floor: float | None = 0.0, ce
     return Estimate(value=mean, low=low, high=high)
 
 
-def wilson(*, successes: int, total: float) -> Estimate:
+def wilson(*, successes: float, total: float) -> Estimate:
     """A share with Wilson's 95 % interval; `total` may be an effective sample size."""
     if total <= 0:
         return Estimate(value=None, note="no data")

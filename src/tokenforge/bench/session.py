@@ -70,7 +70,7 @@ async def run_benchmark(request: Request, *, kit: Kit) -> "tuple[Outcome, BaseEx
     ceilings = await asyncio.to_thread(known_ceilings, kit.home, read_environment())
     facts = {"models": [_model_facts(model) for model in models], "ceilings": ceilings}
     calibration = await _calibrated(request, logs, ended=ended, kit=kit)
-    return await _finish(request, logs, before=before, facts=facts, calibration=calibration), ended
+    return await finish(request, logs, before=before, facts=facts, calibration=calibration), ended
 
 
 async def run_on_target(request: Request, target: Target, *, kit: Kit) -> "tuple[Outcome, BaseException | None]":
@@ -80,9 +80,9 @@ async def run_on_target(request: Request, target: Target, *, kit: Kit) -> "tuple
     check_workloads(benchmark.workloads, seed=benchmark.seed, window=target.window, tokenizer=target.tokenizer)
     before = read_pressure()
     logs = open_logs([target], request.benchmark)
-    ended = await run_trials(logs, request.benchmark, offering=_offering(request), observer=kit.observer)
+    ended = await run_trials(logs, request.benchmark, offering=make_offering(request), observer=kit.observer)
     calibration = await _calibrated(request, logs, ended=ended, kit=kit)
-    return await _finish(request, logs, before=before, facts={}, calibration=calibration), ended
+    return await finish(request, logs, before=before, facts={}, calibration=calibration), ended
 
 
 def _check_workloads(benchmark: Benchmark, model: ResolvedModel) -> None:
@@ -106,21 +106,23 @@ async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLo
                 targets.append(await start_target(model, runtime, benchmark, kit=kit))
             mine = open_logs(targets, benchmark)
             logs.extend(mine)
-            folder = _offering(request, part=f"{len(logs):03d}")
+            folder = make_offering(request, part=f"{len(logs):03d}")
             ended = await run_trials(mine, benchmark, offering=folder, observer=kit.observer)
         finally:
-            await asyncio.shield(_stop_workers(kit))
+            await asyncio.shield(stop_workers(kit))
         if ended is not None:
             return ended
     return None
 
 
-async def _stop_workers(kit: Kit) -> None:
+async def stop_workers(kit: Kit) -> None:
+    """Stop what was started, and say so."""
     kit.observer.phase("benchmark", "stopping workers")
     await kit.cluster.close()
 
 
-def _offering(request: Request, *, part: str = "000") -> Offering:
+def make_offering(request: Request, *, part: str = "000") -> Offering:
+    """How the trials of one part of the request are offered."""
     folder = request.folder / _JOURNALS / part
     capacity = measure_capacity()
     return Offering(endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes)
@@ -137,7 +139,7 @@ async def _calibrated(
     return await calibrate(subjects, folder=request.folder / _JOURNALS)
 
 
-async def _finish(
+async def finish(
     request: Request,
     logs: Sequence[RunLog],
     *,
@@ -145,6 +147,7 @@ async def _finish(
     facts: Mapping[str, object],
     calibration: tuple[Calibration, ...],
 ) -> "Outcome":
+    """Write the files of a benchmark that has ended, and remove its journals."""
     from tokenforge.bench.outcome import Circumstances, write_outcome
 
     now = datetime.now(UTC)

@@ -61,6 +61,37 @@ def bench(  # the options of two forms of one command
 
 
 @app.command()
+def plan(  # the options of two forms of one command
+    file: Annotated[Path | None, typer.Argument(help="A benchmark.yaml with one workload, or see --workload.")] = None,
+    url: Annotated[str | None, typer.Option(help="Instead of a file: any OpenAI-compatible server.")] = None,
+    model: Annotated[str | None, typer.Option(help="With --url: the model.")] = None,
+    workload: Annotated[str | None, typer.Option(help="Which workload of the file.")] = None,
+    slo: Annotated[str | None, typer.Option(help="A preset, or ttft_ms=500,tpot_ms=50,attainment=0.99.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Expected load: requests/s, one line a minute.")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(help="Money per hour of one replica.", min=0)] = None,
+    power: Annotated[float | None, typer.Option(help="Watts of one replica, where known.", min=0)] = None,
+    headroom: Annotated[float, typer.Option(help="The share of its capacity a replica may use.")] = 0.8,
+    max_trials: Annotated[int, typer.Option(help="Probes per runtime, at most.", min=1)] = 24,
+    probe_s: Annotated[float, typer.Option(help="Seconds one probe may take.", min=1)] = 300.0,
+    start_rate: Annotated[float | None, typer.Option(help="The first rate to try, requests/s.", min=0.001)] = None,
+    prompt_len: Annotated[int, typer.Option(help="With --url: prompt tokens.", min=1)] = 256,
+    gen_tokens: Annotated[int, typer.Option(help="With --url: output tokens.", min=1)] = 128,
+    tokenizer: Annotated[Path | None, typer.Option(help="With --url: the model's folder, for exact prompts.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Capacity: the highest rate within an SLO by search, then replicas and cost (bench --plan only prints a spec)."""
+    from tokenforge.cli import capacity as command
+
+    asked = command.Asked(
+        file=file, url=url, model=model, workload=workload, slo=slo, trace=trace, price_per_hour=price_per_hour,
+        power_w=power, headroom=headroom, max_trials=max_trials, probe_s=probe_s, start_rate=start_rate,
+        prompt_len=prompt_len, gen_tokens=gen_tokens, tokenizer=tokenizer, out=out, as_json=as_json,
+    )  # fmt: skip
+    raise typer.Exit(command.run(asked))
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A folder that bench wrote.")], as_json: Json = False) -> None:
     """Rebuild the report of an earlier run from its record and requests."""
     from tokenforge.cli import results as command

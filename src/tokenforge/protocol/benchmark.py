@@ -12,6 +12,7 @@ from tokenforge.domain.benchmark import Benchmark, Resources
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import parse_runtime
+from tokenforge.domain.slo_presets import SLO_PRESETS
 from tokenforge.domain.workload import Arrival, Dataset, Fixed, Length, Slo, Step, Trace, Workload
 from tokenforge.protocol.benchmark_body import (
     BenchmarkBody,
@@ -120,7 +121,16 @@ def _trace(body: TraceBody) -> Trace:
 
 
 def _slo(body: SloBody) -> Slo:
-    return Slo(ttft_ms=body.ttft_ms, tpot_ms=body.tpot_ms, e2e_ms=body.e2e_ms, attainment=body.attainment)
+    """What is written goes before what the preset says."""
+    if body.preset is None:
+        return Slo(ttft_ms=body.ttft_ms, tpot_ms=body.tpot_ms, e2e_ms=body.e2e_ms, attainment=body.attainment)
+    base = SLO_PRESETS[body.preset]
+    return Slo(
+        ttft_ms=base.ttft_ms if body.ttft_ms is None else body.ttft_ms,
+        tpot_ms=base.tpot_ms if body.tpot_ms is None else body.tpot_ms,
+        e2e_ms=base.e2e_ms if body.e2e_ms is None else body.e2e_ms,
+        attainment=body.attainment,
+    )
 
 
 def _resources(body: ResourcesBody) -> Resources:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from tokenforge.domain.benchmark import Order
 from tokenforge.domain.runtime import Quant
+from tokenforge.domain.slo_presets import SLO_PRESETS
 from tokenforge.domain.workload import Arrival
 from tokenforge.protocol.benchmark_durations import WEEK_S, DurationBody, Seconds
 from tokenforge.protocol.benchmark_lengths import MAX_TOKENS, Body, LengthBody, kind_of
@@ -67,8 +68,9 @@ class DatasetBody(Body):
 
 
 class SloBody(Body):
-    """`slo: {ttft_ms: 500, tpot_ms: 50, e2e_ms: 10000, attainment: 0.99}`."""
+    """`slo: {ttft_ms: 500, tpot_ms: 50, e2e_ms: 10000, attainment: 0.99}`, or `slo: {preset: llama3.1-8b}`."""
 
+    preset: str | None = Field(default=None, description="limits by name, for example llama3.1-8b")
     ttft_ms: float | None = Field(default=None, gt=0, description="milliseconds to the first token")
     tpot_ms: float | None = Field(default=None, gt=0, description="milliseconds for each further token")
     e2e_ms: float | None = Field(default=None, gt=0, description="milliseconds to the last token")
@@ -76,6 +78,10 @@ class SloBody(Body):
 
     @model_validator(mode="after")
     def _limits_something(self) -> "SloBody":
+        if self.preset is not None:
+            if self.preset not in SLO_PRESETS:
+                raise PydanticCustomError("bounds", "has no such preset; there are " + ", ".join(SLO_PRESETS))
+            return self
         if self.ttft_ms is None and self.tpot_ms is None and self.e2e_ms is None:
             raise PydanticCustomError("bounds", "needs at least one of ttft_ms, tpot_ms, e2e_ms")
         return self
@@ -118,7 +124,7 @@ class WorkloadBody(Body):
     warmup: Seconds = Field(default=0.0, ge=0, le=WEEK_S, description="seconds at the start that do not count")
     drain_s: float = Field(default=60.0, ge=0, le=WEEK_S, description="seconds to wait for the last answers")
     request_timeout_s: float = Field(default=120.0, gt=0, le=WEEK_S, description="seconds one answer may take")
-    slo: SloBody | None = Field(default=None, description="a mapping: ttft_ms, tpot_ms, e2e_ms, attainment")
+    slo: SloBody | None = Field(default=None, description="a mapping: preset, ttft_ms, tpot_ms, e2e_ms, attainment")
 
 
 class ResourcesBody(Body):
