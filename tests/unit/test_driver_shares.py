@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenforge.bench.driver.shares import clients_of, conversations, job_rows, share_of
+from tokenforge.bench.driver.shares import clients_of, job_rows, most_processes, share_of
 from tokenforge.domain.plan import PlannedRequest, TrialPlan
 from tokenforge.domain.workload import Arrival
 
@@ -45,7 +45,8 @@ def test_clients_are_dealt_evenly() -> None:
 
 
 def test_a_turn_waits_for_no_more_than_one_process() -> None:
-    assert conversations(plan_of([3, 1, 2])) == 3
+    assert most_processes(plan_of([3, 1, 2])) == 3
+    assert most_processes(replace(plan_of([3, 1, 2]), concurrency=2)) == 2
 
 
 def test_turns_point_to_places_in_the_share() -> None:

@@ -13,10 +13,11 @@ import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 
 from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ask_for_kernel_stamps
 from tokenforge.bench.driver.exchange import Exchange
-from tokenforge.bench.driver.shares import conversations
+from tokenforge.bench.driver.shares import most_processes
 from tokenforge.bench.record_bytes import encode_record
 from tokenforge.domain.plan import TrialPlan
 
@@ -72,9 +73,8 @@ def staff(plan: TrialPlan, capacity: Capacity, *, processes: int | None = None) 
     mean = sum(request.gen_tokens for request in plan.requests) / max(1, len(plan.requests))
     each = capacity.tokens_per_s(mean)
     wanted = max(1, math.ceil(needed / each))
-    sources = min(conversations(plan), plan.concurrency or len(plan.requests))
     return Staffing(
-        processes=max(1, min(processes or min(wanted, capacity.cores), sources)),
+        processes=max(1, min(processes or min(wanted, capacity.cores), most_processes(plan))),
         needed_tokens_per_s=needed,
         tokens_per_s_each=each,
         can_carry=wanted <= capacity.cores,
@@ -97,8 +97,9 @@ def busiest_tokens_per_s(plan: TrialPlan) -> float:
     return float(max(tokens.values(), default=0))
 
 
+@cache
 def measure_capacity() -> Capacity:
-    """Read a thousand tokens as the driver does and take the CPU time: about 30 ms."""
+    """Read a thousand tokens as the driver does and take the CPU time: about 30 ms, once in a process."""
     server, client = _loopback_pair()
     with server, client, select.epoll() as epoll:
         epoll.register(client.fileno(), select.EPOLLIN)

@@ -20,7 +20,7 @@ from typing import IO
 from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, Progress
 from tokenforge.bench.driver.jobfile import write_job
 from tokenforge.bench.driver.reading import Watcher, driver_reading
-from tokenforge.bench.driver.shares import clients_of, conversations, job_rows, share_of
+from tokenforge.bench.driver.shares import clients_of, job_rows, most_processes, share_of
 from tokenforge.bench.driver.wire import parse_target, request_bytes, request_head
 from tokenforge.bench.trial_records import read_trial
 
@@ -66,10 +66,8 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
 
 
 def process_count(job: DriveJob) -> int:
-    """Driver processes that will run: no more than there are conversations, or clients of a closed loop."""
-    alone = conversations(job.plan)
-    clients = alone if job.plan.concurrency is None else job.plan.concurrency
-    return max(1, min(job.processes, clients, alone))
+    """Driver processes that will run: those asked for, but none without a share."""
+    return max(1, min(job.processes, most_processes(job.plan)))
 
 
 def journal_paths(folder: Path, trial: int) -> list[Path]:

@@ -33,9 +33,10 @@ def clients_of(plan: TrialPlan, *, process: int, processes: int) -> int | None:
     return None if plan.concurrency is None else len(range(process, plan.concurrency, processes))
 
 
-def conversations(plan: TrialPlan) -> int:
-    """Requests that wait for no other: the most processes a plan can use."""
-    return sum(request.after is None for request in plan.requests)
+def most_processes(plan: TrialPlan) -> int:
+    """How many processes a plan can use: one a conversation, and in a closed loop one a client."""
+    conversations = sum(request.after is None for request in plan.requests)
+    return conversations if plan.concurrency is None else min(plan.concurrency, conversations)
 
 
 def job_rows(share: Sequence[PlannedRequest]) -> list[JobRow]:
