@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-harness test check lint types contracts unit clean
+.PHONY: help bench bench-harness test check lint types contracts test-science unit clean
 
 help: ## Show these lines
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 15
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
@@ -27,8 +27,11 @@ bench-harness: $(READY) ## Measure load generators side by side against a server
 test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-science: $(READY) ## Run the statistical tests with their full repeats, print what they found (ARGS="--seed 7")
+	@$(BIN)/python -m pytest -m science --timeout=1800 $(ARGS)
+
 unit: $(READY) ## Run the fast tests only (no engine)
-	@$(BIN)/python -m pytest -m 'not engine' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not engine and not science' $(ARGS)
 
 check: lint types contracts test ## What CI runs: lint, types, import contracts, tests
 

@@ -18,9 +18,34 @@ settings.load_profile("any-machine")
 """How fast a machine is decides no test: speed is measured in benchmarks."""
 
 
+FIGURES = pytest.StashKey[list[str]]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """A Python that has the engines already; without it the engines' environments are made."""
+    """A Python that has the engines already (without it their environments are made); the seed of science tests."""
     parser.addoption("--engine-python", default=None, help="run engine checks with this Python")
+    parser.addoption("--seed", type=int, default=1, help="what chance the tests of `make test-science` draw from")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what science tests measured, passed or not."""
+    if found := config.stash.get(FIGURES, []):
+        terminalreporter.section(f"figures, seed {config.getoption('--seed')}")
+        for line in found:
+            terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """`--seed`, for tests that must hold whatever it is."""
+    given: int = pytestconfig.getoption("--seed")
+    return given
+
+
+@pytest.fixture
+def show(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Keeps a line with a measured figure, to be printed at the end."""
+    return pytestconfig.stash.setdefault(FIGURES, []).append
 
 
 @pytest.fixture(scope="session")
