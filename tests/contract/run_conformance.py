@@ -24,8 +24,8 @@ from conformance import CHECK_LIMIT_S, CHECKS, CLOSING_CHECKS
 from conformance_engines import ENGINE_CHECKS, RECITAL_CHECKS
 from subject import Check, Subject, ask, greedy
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.successor import successor_recital
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.base import RuntimePlug

@@ -9,7 +9,7 @@ from conformance_engines import ENGINE_CHECKS, RECITAL_CHECKS
 from engine_runs import ENGINES, Engines
 from subject import Check, Subject
 
-from tokenforge.domain.deployment import RuntimeSpec
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.sim import PLUG as SIM
 

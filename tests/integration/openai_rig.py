@@ -10,8 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.generation import Chunk, GenerateRequest, Sampling
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.openai import OpenAIRuntime
 
 _serial = itertools.count()

@@ -13,7 +13,7 @@ import pytest
 import worker_rig
 from uv import find_uv_bin
 
-from tokenforge.domain.deployment import RuntimeSpec
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.models.tokenizers import load_tokenizer
 

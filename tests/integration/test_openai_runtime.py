@@ -10,9 +10,9 @@ import pytest
 import worker_rig
 from openai_rig import ask, runtime_of
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, InvalidRequest, Overloaded, RuntimeFault
 from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.base import Runtime

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import worker_rig
 
-from tokenforge.domain.deployment import RuntimeSpec
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.openai import PLUG

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 from openai_rig import DONE, PLAIN, Server, ask, event, read, runtime_of, serving, started, usage
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, InvalidInput, InvalidRequest
 from tokenforge.domain.generation import Chunk, FinishReason
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.openai import OpenAIRuntime
 
 # A server in one line of Python: lists `m`, is healthy, and has a child, as engines do.

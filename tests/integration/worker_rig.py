@@ -13,7 +13,7 @@ from typing import Any
 from tokenforge.cluster.base import Launch
 from tokenforge.cluster.local import LocalCluster
 from tokenforge.cluster.local_worker import LocalWorker
-from tokenforge.domain.deployment import RuntimeSpec, WorkerSpec
+from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 
 READY_LIMIT_S = 30.0
 ANSWER_LIMIT_S = 20.0

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.generation import Chunk, GenerateRequest, Sampling
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.sim import SimRuntime
 
 T = TypeVar("T")

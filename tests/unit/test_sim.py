@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sim_rig import Rig, ids_of, request, started
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError
 from tokenforge.domain.generation import FinishReason, GenerateRequest
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.sim import SimRuntime

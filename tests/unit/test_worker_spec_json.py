@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tokenforge.domain.deployment import RuntimeSpec, WorkerSpec
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.protocol.worker_spec import (
     Announcement,
     WorkerPhase,

@@ -12,11 +12,11 @@ from tokenforge.bench.prompts import PromptTokenizer
 from tokenforge.cluster.base import Cluster, Launch, Worker
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.canonical import to_plain
-from tokenforge.domain.deployment import RuntimeSpec, WorkerSpec
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.plan import PromptForm
 from tokenforge.domain.runtime import Accelerator, RuntimeRef
+from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.models.resolve import ResolvedModel, resolve_model
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.environments import Environment, ensure_environment

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tokenforge.domain.deployment import WorkerSpec
 from tokenforge.domain.errors import WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
+from tokenforge.domain.worker import WorkerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

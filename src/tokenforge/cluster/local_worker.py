@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tokenforge.cluster.local_group import kill_group, members
-from tokenforge.domain.deployment import WorkerSpec
 from tokenforge.domain.errors import InvalidInput, PortInUse, WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
+from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, announcement_from_line
 
 _TAIL_BYTES = 64 * 1024

@@ -53,11 +53,12 @@ HIDDEN = "(hidden)"
 
 def without_secrets(benchmark: Benchmark) -> Benchmark:
     """The benchmark as it may be shown or recorded: text in engine arguments named like a secret is hidden."""
-    shown = {
-        runtime: {name: HIDDEN if _is_secret(name, value) else value for name, value in args.items()}
-        for runtime, args in benchmark.engine_args.items()
-    }
-    return replace(benchmark, engine_args=shown)
+    return replace(benchmark, engine_args={name: hide_secrets(args) for name, args in benchmark.engine_args.items()})
+
+
+def hide_secrets(args: Mapping[str, object]) -> dict[str, object]:
+    """The same arguments, text named like a secret hidden."""
+    return {name: HIDDEN if _is_secret(name, value) else value for name, value in args.items()}
 
 
 def _is_secret(name: str, value: object) -> bool:

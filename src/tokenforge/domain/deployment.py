@@ -1,41 +1,87 @@
-"""What a worker process is told: one Runtime serving one Model at one address."""
+"""Deployment: a promise to serve a Model on a Runtime. What is wanted (the spec), and what is seen of it (observed).
 
+Everything here is data. Who compares the two and acts is control's `reconcile`; who asks is the gateway.
+"""
+
+import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NewType
 
-from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.benchmark import Resources, hide_secrets
+from tokenforge.domain.canonical import sha256_hex
+from tokenforge.domain.deployment_state import Observed
+from tokenforge.domain.model import ModelRef
+from tokenforge.domain.runtime import Quant, RuntimeRef
+
+DeploymentId = NewType("DeploymentId", str)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeSpec:
-    """How an engine is to be built.
+class Placement(enum.StrEnum):
+    """Where the workers of a deployment run."""
 
-    `model_path` is a folder in the hub's layout (or a hub id the engine resolves itself); `served_name` is what clients
-    call it. `max_model_len` None means the model's own window. `engine_args` go to the engine unchanged; a name the
-    engine does not know is an error that names it.
-    """
-
-    runtime: str
-    model_path: str
-    served_name: str
-    accelerator: Accelerator = Accelerator.CPU
-    max_model_len: int | None = None
-    quant: Quant | None = None
-    tensor_parallel: int = 1
-    engine_args: Mapping[str, object] = field(default_factory=dict)
+    LOCAL = "local"
+    KUBERNETES = "kubernetes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSpec:
-    """One worker: an engine behind HTTP on `host:port`. Written as JSON and read by the worker process.
+class Autoscale:
+    """Between how many replicas, and the requests in flight for each that are aimed at."""
 
-    Port 0 takes a free one and the worker says which. `max_waiting` bounds requests beyond those the engine runs at
-    once: one more is answered 429. `drain_s` is how long streams may go on after a stop was asked for.
+    min: int
+    max: int
+    target: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSpec:
+    """What is wanted, as the user wrote it with defaults filled in.
+
+    `name` is unique among deployments. `replicas` 0 keeps the promise and runs nothing. `env` are names of secrets,
+    never values. `revision` is free text: changing it alone starts every replica anew. `node_selector` and
+    `tolerations` are Kubernetes' own and mean nothing elsewhere.
     """
 
     name: str
-    runtime: RuntimeSpec
-    host: str = "127.0.0.1"
-    port: int = 0
-    max_waiting: int = 1024
-    drain_s: float = 5.0
+    model: ModelRef
+    runtime: RuntimeRef
+    quant: Quant | None = None
+    replicas: int = 1
+    target: Placement = Placement.LOCAL
+    resources: Resources = field(default_factory=Resources)
+    max_model_len: int | None = None
+    tensor_parallel: int | None = None
+    engine_args: Mapping[str, object] = field(default_factory=dict)
+    autoscale: Autoscale | None = None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, object], ...] = ()
+    env: tuple[str, ...] = ()
+    revision: str | None = None
+
+    @property
+    def template(self) -> str:
+        """What a replica is made from, as a short digest: replicas of one template are alike."""
+        return sha256_hex(replace(self, name="", replicas=0, autoscale=None))[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One promise. `generation` counts changes of the spec, from 1. Times are RFC 3339 UTC."""
+
+    id: DeploymentId
+    spec: DeploymentSpec
+    generation: int
+    observed: Observed
+    is_deleting: bool = False
+    created_at: str
+    updated_at: str
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the newest generation serves: never true of an older one."""
+        return self.observed.generation == self.generation and self.observed.is_ready and not self.is_deleting
+
+
+def shown_spec(spec: DeploymentSpec) -> DeploymentSpec:
+    """The spec as it may be shown: engine arguments named like a secret are hidden."""
+    return replace(spec, engine_args=hide_secrets(spec.engine_args))

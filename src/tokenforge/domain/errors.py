@@ -65,6 +65,31 @@ class NotFound(TokenForgeError):
     code = "not_found"
 
 
+class AlreadyExists(TokenForgeError):
+    """A name is taken, or an idempotency key was used for another request that is still being answered: HTTP 409."""
+
+    code = "already_exists"
+
+
+class KeyReused(TokenForgeError):
+    """An idempotency key came again with another body: HTTP 422. The first answer stands."""
+
+    code = "idempotency_key_reused"
+
+
+class NotEnoughMemory(TokenForgeError):
+    """A model's weights are larger than the memory they would have to fit in."""
+
+    code = "not_enough_memory"
+
+
+class LeaseLost(TokenForgeError):
+    """Another process acts now: what this one was about to write is refused."""
+
+    code = "lease_lost"
+    transient = True
+
+
 class EnvironmentFailed(TokenForgeError):
     """A runtime's isolated environment could not be made (a package is not to be had, the disk is full).
 
@@ -147,6 +172,13 @@ class NotReady(RuntimeFault):
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(RuntimeFault):
+    """The answer was not whole when the time for it was up: HTTP 504."""
+
+    code = "deadline_exceeded"
+    transient = True
 
 
 class EngineError(RuntimeFault):

@@ -37,9 +37,9 @@ _MESSAGES: Mapping[str, str] = {
 }
 
 
-def schema_faults(error: ValidationError) -> list[Fault]:
-    """Each objection as one Fault, in the order of the document."""
-    return [_fault(detail) for detail in error.errors(include_url=False)]
+def schema_faults(error: ValidationError, *, root: type[BaseModel] = BenchmarkBody) -> list[Fault]:
+    """Each objection of the schema `root` as one Fault, in the order of the document."""
+    return [_fault(detail, root) for detail in error.errors(include_url=False)]
 
 
 def shown(value: object, *, field: str = "") -> object:
@@ -65,12 +65,12 @@ def path_text(parts: Iterable[str | int]) -> str:
     return text
 
 
-def _fault(detail: ErrorDetails) -> Fault:
+def _fault(detail: ErrorDetails, root: type[BaseModel]) -> Fault:
     kind, context = detail["type"], detail.get("ctx", {})
     loc = tuple(part for part in detail["loc"] if part not in _TAGS)
     value = None if kind == "missing" else detail["input"]
     if kind == "extra_forbidden":
-        return _unknown_key(loc, value)
+        return _unknown_key(loc, value, root)
     if kind == "bounds":
         name = context.get("field")
         if isinstance(name, str):
@@ -79,23 +79,28 @@ def _fault(detail: ErrorDetails) -> Fault:
         message = detail["msg"].removeprefix(f"{name} ")
     else:
         message = _MESSAGES.get(kind, detail["msg"]).format_map(context)
-    field = path_text(loc) or "benchmark"
-    return Fault(field=field, value=shown(value, field=field), message=message, hint=_hint(kind, loc, value, context))
+    field = path_text(loc) or ("benchmark" if root is BenchmarkBody else "body")
+    hint = _hint(kind, value, context) or _described(loc, root)
+    return Fault(field=field, value=shown(value, field=field), message=message, hint=hint)
 
 
-def _hint(kind: str, loc: tuple[str | int, ...], value: object, context: Mapping[str, object]) -> str:
+def _hint(kind: str, value: object, context: Mapping[str, object]) -> str:
     if kind == "enum":
         close = nearest(value, re.findall(r"'([^']+)'", str(context.get("expected", ""))))
         return f"did you mean {close}?" if close else ""
     if kind in {"int_type", "float_type"} and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
         return f"write {value} without quotes"
-    _, info = _where(loc)
+    return ""
+
+
+def _described(loc: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    _, info = _where(loc, root)
     return "" if info is None else info.description or ""
 
 
-def _unknown_key(loc: tuple[str | int, ...], value: object) -> Fault:
+def _unknown_key(loc: tuple[str | int, ...], value: object, root: type[BaseModel]) -> Fault:
     key = loc[-1]
-    model, _ = _where(loc[:-1])
+    model, _ = _where(loc[:-1], root)
     known = () if model is None else tuple(model.model_fields)
     message = "is not a known key"
     if model is BenchmarkBody and key in WorkloadBody.model_fields:
@@ -109,9 +114,9 @@ def _unknown_key(loc: tuple[str | int, ...], value: object) -> Fault:
     return Fault(field=field, value=shown(value, field=field), message=message, hint=hint)
 
 
-def _where(loc: tuple[str | int, ...]) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+def _where(loc: tuple[str | int, ...], root: type[BaseModel]) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """The model at this path, None where there is none, and the field that leads there."""
-    model: type[BaseModel] | None = BenchmarkBody
+    model: type[BaseModel] | None = root
     info: FieldInfo | None = None
     for part in loc:
         if isinstance(part, int):

@@ -16,14 +16,17 @@ STATUS: Mapping[type[errors.TokenForgeError], int] = {
     errors.InvalidRequest: 400,
     errors.NotFound: 404,
     errors.PortInUse: 409,
+    errors.AlreadyExists: 409,
     errors.RunInterrupted: 409,
     errors.TooLarge: 413,
+    errors.KeyReused: 422,
     errors.Overloaded: 429,
     errors.EngineError: 500,
     errors.TargetUnreachable: 502,
     errors.NotReady: 503,
     errors.EngineDead: 503,
     errors.WorkerFailed: 503,
+    errors.DeadlineExceeded: 504,
     errors.TokenForgeError: 500,
 }
 """The only place where a kind of error gets its status."""

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from tokenforge.domain.canonical import to_plain
-from tokenforge.domain.deployment import WorkerSpec
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.generation import RuntimeInfo
+from tokenforge.domain.worker import WorkerSpec
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
 
 
 class Runtime(Protocol):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge import __version__
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, InvalidRequest
 from tokenforge.domain.generation import (
     Capabilities,
@@ -23,6 +22,7 @@ from tokenforge.domain.generation import (
     RuntimeStats,
 )
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.tokenizers import TOKENIZER_FILE, load_tokenizer, read_json
 from tokenforge.protocol.sse import SseParser
 from tokenforge.runtimes.base import Recipe, RuntimePlug

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge import __version__
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, InvalidRequest, TokenForgeError
 from tokenforge.domain.generation import (
     Capabilities,
@@ -24,6 +23,7 @@ from tokenforge.domain.generation import (
     Usage,
 )
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.base import Recipe, RuntimePlug
 from tokenforge.runtimes.refusals import refuse_unfit
 from tokenforge.runtimes.sim_settings import read_sim_settings

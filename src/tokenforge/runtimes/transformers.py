@@ -12,9 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, Overloaded
 from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, RuntimeStats, Usage
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams
 from tokenforge.runtimes.refusals import refuse_unfit

@@ -15,10 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError
 from tokenforge.domain.generation import Capabilities, GenerateRequest, RuntimeInfo, RuntimeStats, Sampling
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.refusals import refuse_unknown_args
 from tokenforge.runtimes.transformers_plan import OWN_ARGS, QUANTS, CachePlan, ModelShape, config_options, plan_cache
 from tokenforge.runtimes.transformers_sampling import put_ours_in, request_options, switch_on

@@ -18,7 +18,6 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, InvalidRequest, Overloaded
 from tokenforge.domain.generation import (
     Capabilities,
@@ -32,6 +31,7 @@ from tokenforge.domain.generation import (
     Usage,
 )
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.refusals import refuse_unknown_args
 from tokenforge.runtimes.vllm_recipe import QUANTS
 

@@ -11,9 +11,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import cast
 
-from tokenforge.domain.deployment import RuntimeSpec, WorkerSpec
 from tokenforge.domain.errors import EngineDead, NotReady, TokenForgeError
 from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats
+from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.protocol.worker_spec import WorkerPhase, can_step
 from tokenforge.runtimes.base import Runtime

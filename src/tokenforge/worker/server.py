@@ -13,8 +13,8 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from tokenforge import __version__
-from tokenforge.domain.deployment import WorkerSpec
 from tokenforge.domain.errors import PortInUse
+from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.telemetry.metrics import WorkerMetrics

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
 
-from tokenforge.domain.deployment import RuntimeSpec
 from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, TokenForgeError
 from tokenforge.domain.generation import (
     Capabilities,
@@ -22,6 +21,7 @@ from tokenforge.domain.generation import (
     Usage,
 )
 from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.base import Recipe, RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams

@@ -1,0 +1,41 @@
+"""What a worker process is told: one Runtime serving one Model at one address."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tokenforge.domain.runtime import Accelerator, Quant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSpec:
+    """How an engine is to be built.
+
+    `model_path` is a folder in the hub's layout (or a hub id the engine resolves itself); `served_name` is what clients
+    call it. `max_model_len` None means the model's own window. `engine_args` go to the engine unchanged; a name the
+    engine does not know is an error that names it.
+    """
+
+    runtime: str
+    model_path: str
+    served_name: str
+    accelerator: Accelerator = Accelerator.CPU
+    max_model_len: int | None = None
+    quant: Quant | None = None
+    tensor_parallel: int = 1
+    engine_args: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """One worker: an engine behind HTTP on `host:port`. Written as JSON and read by the worker process.
+
+    Port 0 takes a free one and the worker says which. `max_waiting` bounds requests beyond those the engine runs at
+    once: one more is answered 429. `drain_s` is how long streams may go on after a stop was asked for.
+    """
+
+    name: str
+    runtime: RuntimeSpec
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_waiting: int = 1024
+    drain_s: float = 5.0

@@ -1,0 +1,140 @@
+"""Read `POST /deploy` and `PATCH /deployments/{id}` into the domain's words; every fault is found before any is told.
+
+What a runtime can load is the registry's to know: it comes in as `quants`, so nothing here looks a runtime up.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from tokenforge.domain.benchmark import Resources
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Placement
+from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.model import ModelRef, ModelSource, parse_model
+from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
+from tokenforge.protocol.benchmark_body import ResourcesBody
+from tokenforge.protocol.benchmark_words import schema_faults
+from tokenforge.protocol.deploy_body import AutoscaleBody, DeployBody, PatchBody
+
+SOURCE = "request body"
+Quants = Callable[[RuntimeRef], frozenset[Quant]]
+"""What a runtime can load here. Raises InvalidInput (field `runtime`) when there is no such runtime."""
+
+
+def parse_deploy(data: Mapping[str, object], *, quants: Quants) -> DeploymentSpec:
+    """The spec that `data` describes; without a name it gets one of model and runtime. Raises InvalidInput."""
+    faults: list[Fault] = []
+    body: DeployBody | None = None
+    try:
+        body = DeployBody.model_validate(data)
+    except ValidationError as error:
+        faults.extend(schema_faults(error, root=DeployBody))
+    told = {fault.field for fault in faults}
+    model = _model(data, told, faults)
+    runtime = _runtime(data, told, faults)
+    if runtime is not None:
+        faults.extend(_quant_faults(runtime, body.quant if body is not None else None, quants))
+    if body is not None and body.target is Placement.KUBERNETES:
+        faults.append(_not_here(body.target))
+    if body is None or model is None or runtime is None or faults:
+        raise InvalidInput(faults, source=SOURCE)
+    return _spec(body, model=model, runtime=runtime)
+
+
+def parse_patch(data: Mapping[str, object], spec: DeploymentSpec, *, quants: Quants) -> DeploymentSpec:
+    """`spec` with the changes that `data` asks for. Raises InvalidInput, also for a body without any change."""
+    try:
+        body = PatchBody.model_validate(data)
+    except ValidationError as error:
+        raise InvalidInput(schema_faults(error, root=PatchBody), source=SOURCE) from error
+    given = body.model_fields_set
+    if not given:
+        hint = f"give at least one of {', '.join(PatchBody.model_fields)}"
+        raise InvalidInput([Fault(field="body", value="{}", message="changes nothing", hint=hint)], source=SOURCE)
+    faults = _quant_faults(spec.runtime, body.quant, quants)
+    if faults:
+        raise InvalidInput(faults, source=SOURCE)
+    changed: dict[str, object] = {name: getattr(body, name) for name in given}
+    if body.resources is not None:
+        changed["resources"] = _resources(body.resources)
+    if body.autoscale is not None:
+        changed["autoscale"] = _autoscale(body.autoscale)
+    return replace(spec, **changed)  # type: ignore[arg-type]
+
+
+def default_name(model: ModelRef, runtime: RuntimeRef) -> str:
+    """A name that says what it is: `tiny-vllm`. It fits where a host name fits, with room for a number behind it."""
+    last = model.name.rstrip("/").rpartition("/")[2]
+    text = re.sub(r"[^a-z0-9]+", "-", f"{last}-{runtime}".lower()).strip("-")
+    return text[:55].strip("-") or "deployment"
+
+
+def _spec(body: DeployBody, *, model: ModelRef, runtime: RuntimeRef) -> DeploymentSpec:
+    return DeploymentSpec(
+        name=body.name or default_name(model, runtime),
+        model=model,
+        runtime=runtime,
+        quant=body.quant,
+        replicas=body.replicas,
+        target=body.target,
+        resources=_resources(body.resources),
+        max_model_len=body.max_model_len,
+        tensor_parallel=body.tensor_parallel,
+        engine_args=body.engine_args,
+        autoscale=None if body.autoscale is None else _autoscale(body.autoscale),
+        node_selector=body.node_selector,
+        tolerations=tuple(body.tolerations),
+        env=tuple(body.env),
+        revision=body.revision,
+    )
+
+
+def _model(data: Mapping[str, object], told: set[str], faults: list[Fault]) -> ModelRef | None:
+    text = data.get("model")
+    if "model" in told or not isinstance(text, str):
+        return None
+    try:
+        model = parse_model(text)
+    except InvalidInput as error:
+        faults.extend(error.faults)
+        return None
+    if model.source is ModelSource.FOLDER and not model.name.startswith(("/", "~")):
+        hint = "write the whole path: the server does not share your folder"
+        faults.append(Fault(field="model", value=text, message="is a relative path", hint=hint))
+    return model
+
+
+def _runtime(data: Mapping[str, object], told: set[str], faults: list[Fault]) -> RuntimeRef | None:
+    text = data.get("runtime")
+    if "runtime" in told or not isinstance(text, str):
+        return None
+    try:
+        return parse_runtime(text)
+    except InvalidInput as error:
+        faults.extend(error.faults)
+        return None
+
+
+def _quant_faults(runtime: RuntimeRef, quant: Quant | None, quants: Quants) -> list[Fault]:
+    try:
+        can = quants(runtime)
+    except InvalidInput as error:
+        return list(error.faults)
+    if quant is None or quant in can:
+        return []
+    hint = f"here it can load: {', '.join(sorted(can)) or 'nothing'}"
+    return [Fault(field="quant", value=str(quant), message=f"{runtime.name} can't load it", hint=hint)]
+
+
+def _not_here(target: Placement) -> Fault:
+    return Fault(field="target", value=str(target), message="is not offered by this server", hint="write local")
+
+
+def _resources(body: ResourcesBody) -> Resources:
+    return Resources(gpu=body.gpu, gpu_type=body.gpu_type, cpu=body.cpu, memory_bytes=body.memory)
+
+
+def _autoscale(body: AutoscaleBody) -> Autoscale:
+    return Autoscale(min=body.min, max=body.max, target=body.target)

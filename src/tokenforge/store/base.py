@@ -1,0 +1,182 @@
+"""The ports to what must survive a crash: deployments, their events, leases, keys, queued benchmarks.
+
+Each port is small and has one contract test (`tests/contract/test_store_contract.py`) that every database passes.
+Writes of control are fenced: they carry its lease and are refused (LeaseLost) once another process holds it. Times are
+the database's own clock, so that two machines agree on them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
+from tokenforge.domain.deployment_state import Observed
+from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
+from tokenforge.domain.run import RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """What a client names a request by, and the digest of the body it sent with it."""
+
+    key: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to act, held by one process until `expires_at_s` (the database's clock). `epoch` grows with holders."""
+
+    name: str
+    owner: str
+    epoch: int
+    expires_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to `subject` (an id). `seq` grows; `at` is RFC 3339 UTC."""
+
+    seq: int
+    subject: str
+    at: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key as it is kept: never itself, only the SHA-256 (hex) of it. Limits of 0 mean none."""
+
+    id: str
+    name: str
+    sha256: str
+    scopes: frozenset[str]
+    created_at: str
+    requests_per_minute: int = 0
+    concurrency: int = 0
+
+
+class Deployments(Protocol):
+    """What is wanted. Any process may ask; control alone observes (see Observations)."""
+
+    async def create(
+        self, spec: DeploymentSpec, *, identity: DeploymentId, idempotency: IdempotencyKey | None, is_name_chosen: bool
+    ) -> tuple[Deployment, bool]:
+        """Keep a new promise; True when it is new, False when the key already made it.
+
+        Raises AlreadyExists for a taken name the user chose (another gets a number), KeyReused for a key with another
+        body.
+        """
+        ...
+
+    async def get(self, identity: DeploymentId) -> Deployment:
+        """Raises NotFound."""
+        ...
+
+    async def list(self) -> tuple[Deployment, ...]:
+        """All of them, oldest first."""
+        ...
+
+    async def change(self, identity: DeploymentId, edit: Callable[[DeploymentSpec], DeploymentSpec]) -> Deployment:
+        """Replace the spec by `edit` of it, in one step; a real change is a new generation. Raises NotFound."""
+        ...
+
+    async def delete(self, identity: DeploymentId) -> Deployment:
+        """Ask for its end; it is gone once control has stopped its workers. Raises NotFound. Idempotent."""
+        ...
+
+
+class Observations(Protocol):
+    """What control sees and says, fenced by its lease."""
+
+    async def observe(self, identity: DeploymentId, observed: Observed, *, lease: Lease) -> None:
+        """Keep what was seen. A deployment that is gone is no error. Raises LeaseLost."""
+        ...
+
+    async def remove(self, identity: DeploymentId, *, lease: Lease) -> None:
+        """Forget a deployment whose workers have ended. Raises LeaseLost."""
+        ...
+
+    async def version(self) -> int:
+        """A number that grows with every change of a deployment or a run: read it often, the rest when it grew."""
+        ...
+
+
+class Events(Protocol):
+    """What happened, for people: append and read on."""
+
+    async def append(self, subject: str, *, reason: str, message: str) -> None:
+        """Add one; the oldest of a subject go beyond a few thousand."""
+        ...
+
+    async def after(self, subject: str, *, seq: int, limit: int) -> tuple[Event, ...]:
+        """Those after `seq`, oldest first."""
+        ...
+
+
+class Leases(Protocol):
+    """Who may act."""
+
+    async def acquire(self, name: str, *, owner: str, ttl_s: float) -> Lease | None:
+        """Take or prolong it; None while another holds it. A lease that ran out begins a new epoch."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back, so that the next need not wait. No error when it is lost already."""
+        ...
+
+
+class Keys(Protocol):
+    """API keys, by the digest of the secret."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Raises AlreadyExists for a taken name."""
+        ...
+
+    async def find(self, sha256: str) -> ApiKey | None:
+        """The key whose secret has that digest."""
+        ...
+
+    async def list(self) -> tuple[ApiKey, ...]:
+        """All, oldest first."""
+        ...
+
+    async def revoke(self, name: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
+class Benchmarks(Protocol):
+    """Queued benchmarks and their runs. Claims and steps are fenced by control's lease."""
+
+    async def enqueue(self, benchmark: QueuedBenchmark, *, idempotency: IdempotencyKey | None) -> QueuedBenchmark:
+        """Keep a new one, or give back the one that the key made. Raises KeyReused."""
+        ...
+
+    async def get(self, identity: str) -> QueuedBenchmark:
+        """Raises NotFound."""
+        ...
+
+    async def list(self, *, limit: int) -> tuple[QueuedBenchmark, ...]:
+        """The newest first."""
+        ...
+
+    async def find_run(self, run_id: str) -> tuple[QueuedBenchmark, QueuedRun]:
+        """A run and its benchmark. Raises NotFound."""
+        ...
+
+    async def step(
+        self,
+        identity: str,
+        *,
+        to: RunStatus,
+        lease: Lease | None,
+        cause: str = "",
+        facts: Mapping[str, str] | None = None,
+    ) -> QueuedBenchmark:
+        """Take every run of the benchmark that may go to `to` there; `facts` are kept (folder, headline).
+
+        Raises NotFound, LeaseLost. Without a lease only `cancelled` may be asked for.
+        """
+        ...

@@ -1,0 +1,29 @@
+"""Idempotency keys in SQL: which request already made what. Part of the transaction that makes it."""
+
+import sqlite3
+
+from tokenforge.domain.errors import KeyReused
+from tokenforge.store.base import IdempotencyKey
+from tokenforge.store.sql.database import NOW_S
+
+KEPT_S = 24 * 3600
+
+
+def made_by(db: sqlite3.Connection, key: IdempotencyKey | None) -> str | None:
+    """The id that this key made; None for a new key or none. Raises KeyReused when it came with another body."""
+    if key is None:
+        return None
+    db.execute(f"DELETE FROM idempotency WHERE created_at_s < {NOW_S} - {KEPT_S}")
+    row = db.execute("SELECT body_sha256, made FROM idempotency WHERE key = ?", (key.key,)).fetchone()
+    if row is None:
+        return None
+    if row[0] != key.body_sha256:
+        message = f"Idempotency-Key {key.key[:64]!r} was used with another body"
+        raise KeyReused(message, hint="Send a new key for a new request")
+    return str(row[1])
+
+
+def remember(db: sqlite3.Connection, key: IdempotencyKey | None, *, made: str) -> None:
+    """Keep what the key made."""
+    if key is not None:
+        db.execute(f"INSERT INTO idempotency VALUES (?, ?, ?, {NOW_S})", (key.key, key.body_sha256, made))

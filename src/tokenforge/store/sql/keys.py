@@ -1,0 +1,61 @@
+"""API keys in SQL; the secret itself is never written."""
+
+import json
+import sqlite3
+
+from tokenforge.domain.errors import AlreadyExists, NotFound
+from tokenforge.store.base import ApiKey
+from tokenforge.store.sql.database import Database, touch
+
+_COLUMNS = "id, name, sha256, scopes, created_at, requests_per_minute, concurrency"
+
+
+class SqlKeys:
+    """The port Keys on one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, key: ApiKey) -> None:
+        """Raises AlreadyExists for a taken name."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute("SELECT 1 FROM api_key WHERE name = ?", (key.name,)).fetchone() is not None:
+                raise AlreadyExists(f"a key named {key.name!r} is there already", hint="Choose another name")
+            scopes = json.dumps(sorted(key.scopes))
+            values = (key.id, key.name, key.sha256, scopes, key.created_at, key.requests_per_minute, key.concurrency)
+            db.execute("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            touch(db)
+
+        await self._database.write(work)
+
+    async def find(self, sha256: str) -> ApiKey | None:
+        """The key whose secret has that digest."""
+
+        def work(db: sqlite3.Connection) -> ApiKey | None:
+            row = db.execute(f"SELECT {_COLUMNS} FROM api_key WHERE sha256 = ?", (sha256,)).fetchone()
+            return None if row is None else _key(row)
+
+        return await self._database.read(work)
+
+    async def list(self) -> tuple[ApiKey, ...]:
+        """All, oldest first."""
+        query = f"SELECT {_COLUMNS} FROM api_key ORDER BY created_at, id"
+        return await self._database.read(lambda db: tuple(_key(row) for row in db.execute(query)))
+
+    async def revoke(self, name: str) -> None:
+        """Raises NotFound."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute("DELETE FROM api_key WHERE name = ?", (name,)).rowcount == 0:
+                raise NotFound(f"there is no key named {name!r}", hint="List the keys first")
+            touch(db)
+
+        await self._database.write(work)
+
+
+def _key(row: tuple[str, str, str, str, str, int, int]) -> ApiKey:
+    return ApiKey(
+        id=row[0], name=row[1], sha256=row[2], scopes=frozenset(json.loads(row[3])), created_at=row[4],
+        requests_per_minute=row[5], concurrency=row[6],
+    )  # fmt: skip

@@ -1,0 +1,121 @@
+"""`POST /deploy`, `PATCH`, `POST /infer`: bodies to nouns, with every fault at once, and nouns back to JSON."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tokenforge.domain.deployment import DeploymentSpec, Placement
+from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.runtime import Quant, RuntimeRef
+from tokenforge.protocol.deploy import parse_deploy, parse_patch
+from tokenforge.protocol.deployment_answer import spec_answer, spec_from_stored, spec_to_stored
+from tokenforge.protocol.infer import Gathered, completion_body, parse_infer
+from tokenforge.protocol.sse import SseEvent
+
+BODY = {"model": "meta-llama/Llama-3-8b-instruct", "runtime": "vllm", "quant": "fp16"}
+
+
+def quants(runtime: RuntimeRef) -> frozenset[Quant]:
+    if runtime.name not in {"vllm", "sim"}:
+        raise InvalidInput([Fault(field="runtime", value=runtime.name, message="is not a known runtime")])
+    return frozenset({Quant.FP16, Quant.BF16})
+
+
+def deploy(**more: object) -> DeploymentSpec:
+    return parse_deploy({**BODY, **more}, quants=quants)
+
+
+def faults_of(**more: object) -> dict[str, Fault]:
+    with pytest.raises(InvalidInput) as caught:
+        deploy(**more)
+    return {fault.field: fault for fault in caught.value.faults}
+
+
+def test_the_first_specifications_body_is_read_as_it_stands() -> None:
+    spec = deploy()
+    assert (str(spec.model), str(spec.runtime), spec.quant) == (*list(BODY.values())[:2], Quant.FP16)
+    assert (spec.name, spec.replicas, spec.target) == ("llama-3-8b-instruct-vllm", 1, Placement.LOCAL)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    faults = faults_of(replicas=-1, quant="fp12", modle="x", runtime="vlm!", resources={"gpu": "two"})
+    assert set(faults) == {"replicas", "quant", "modle", "runtime", "resources.gpu"}
+    assert faults["modle"].hint == "did you mean model?"
+
+
+def test_a_format_that_the_runtime_cannot_load_is_refused_with_what_it_can() -> None:
+    fault = faults_of(quant="awq")["quant"]
+    assert (fault.message, fault.hint) == ("vllm can't load it", "here it can load: bf16, fp16")
+
+
+def test_an_unknown_runtime_is_a_fault_of_its_field() -> None:
+    assert faults_of(runtime="vlm")["runtime"].message == "is not a known runtime"
+
+
+def test_a_relative_folder_is_refused_since_the_server_has_another() -> None:
+    assert "relative" in faults_of(model="./here")["model"].message
+
+
+def test_a_target_that_is_not_here_is_refused() -> None:
+    assert "not offered" in faults_of(target="kubernetes")["target"].message
+
+
+def test_values_in_place_of_names_of_secrets_are_refused() -> None:
+    assert "env" in faults_of(env=["HF_TOKEN=hf_canary"])
+
+
+def test_a_patch_changes_what_it_names_alone() -> None:
+    spec = deploy()
+    assert parse_patch({"replicas": 3}, spec, quants=quants) == replace(spec, replicas=3)
+
+
+def test_an_empty_patch_is_refused_with_what_it_may_hold() -> None:
+    with pytest.raises(InvalidInput, match="replicas"):
+        parse_patch({}, deploy(), quants=quants)
+
+
+def test_an_answered_spec_can_be_sent_again() -> None:
+    spec = deploy(resources={"memory": "8Gi", "gpu": 1}, autoscale={"min": 1, "max": 2, "target": 8}, env=["A"])
+    assert parse_deploy(spec_answer(spec), quants=quants) == spec
+
+
+def test_a_stored_spec_keeps_its_secrets_and_an_answered_one_does_not() -> None:
+    spec = deploy(engine_args={"api_key": "canary"})
+    assert spec_from_stored(json.loads(json.dumps(spec_to_stored(spec)))) == spec
+    assert "canary" not in json.dumps(spec_answer(spec))
+
+
+def test_an_infer_body_becomes_a_streamed_completion_with_usage() -> None:
+    asked = json.loads(completion_body(parse_infer({"model": "m", "prompt": "p", "temperature": 0.2, "top_p": 0.95})))
+    assert (asked["max_tokens"], asked["top_p"], asked["stream"]) == (128, 0.95, True)
+    assert asked["stream_options"] == {"include_usage": True}
+
+
+def test_an_option_left_out_is_not_asked_of_the_runtime() -> None:
+    assert not {"top_p", "seed", "stop"} & set(json.loads(completion_body(parse_infer({"model": "m", "prompt": "p"}))))
+
+
+def test_all_faults_of_an_infer_body_are_told_at_once() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_infer({"prompt": 7, "max_tokens": 0, "temprature": 1})
+    assert {fault.field for fault in caught.value.faults} == {"model", "prompt", "max_tokens", "temprature"}
+
+
+def test_a_workers_stream_is_gathered_to_text_finish_and_usage() -> None:
+    gathered = Gathered()
+    events = [
+        {"choices": [{"text": "Hel", "finish_reason": None}]},
+        {"choices": [{"text": "lo", "finish_reason": "length"}]},
+        {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "more": {}}},
+    ]
+    texts = [gathered.take(SseEvent(data=json.dumps(event))) for event in events]
+    gathered.take(SseEvent(data="[DONE]"))
+    assert (texts, gathered.finish_reason, gathered.usage["total_tokens"]) == (["Hel", "lo", ""], "length", 5)
+    assert gathered.is_done
+
+
+def test_an_error_within_a_stream_is_kept() -> None:
+    gathered = Gathered()
+    gathered.take(SseEvent(data='{"error": {"message": "gone", "code": "engine_dead"}}'))
+    assert gathered.error == {"message": "gone", "code": "engine_dead"}
