@@ -7,17 +7,15 @@ yet too small to matter is called equivalent, not better.
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tokenforge.analysis.intervals import CONFIDENCE, MIN_TRIALS, t_critical
+from tokenforge.analysis.power import EQUIVALENCE_CONFIDENCE, pairs_to_decide
 
 DELTA = 0.05
-_EQUIVALENCE_CONFIDENCE = 0.90
-_POWER_CONFIDENCE = 0.60
-_MOST_TRIALS = 1000
 
 
 class Verdict(enum.StrEnum):
@@ -32,9 +30,10 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The ratio candidate / baseline over paired trials, with its 95 % interval where there is one.
+    """The ratio candidate / baseline over paired trials (or quads), with its 95 % interval where there is one.
 
-    `trials_needed` is how many pairs would tell a difference of 5 % (or the one seen, if larger) with 80 % power.
+    `inner_low` and `inner_high` are the 90 % interval that equivalence is read from; `spread` is the standard deviation
+    of the log ratios. `trials_needed` is how many pairs would decide with 80 % power, if they were like these.
     """
 
     ratio: float | None
@@ -44,6 +43,9 @@ class Paired:
     verdict: Verdict
     trials_needed: int | None
     note: str | None = None
+    inner_low: float | None = None
+    inner_high: float | None = None
+    spread: float | None = None
 
 
 def compare_paired(
@@ -53,15 +55,24 @@ def compare_paired(
     shared = sorted(t for t in baseline.keys() & candidate.keys() if baseline[t] > 0 and candidate[t] > 0)
     if not shared:
         return _without_interval(None, trials=0, note="no trial that both have")
-    logs = np.array([math.log(candidate[t] / baseline[t]) for t in shared])
+    ratios = [candidate[t] / baseline[t] for t in shared]
+    return compare_ratios(ratios, higher_is_better=higher_is_better, delta=delta)
+
+
+def compare_ratios(
+    ratios: Sequence[float], *, higher_is_better: bool, delta: float = DELTA, unit: str = "paired trials"
+) -> Paired:
+    """The same from the ratios themselves (at least one, all above zero); `unit` is what they are ratios of."""
+    logs = np.log(np.asarray(ratios, dtype=np.float64))
     mean, count = float(logs.mean()), len(logs)
     if count < MIN_TRIALS:
-        note = f"an interval needs {MIN_TRIALS} paired trials, {count} ran"
+        note = f"an interval needs {MIN_TRIALS} {unit}, {count} ran"
         return _without_interval(math.exp(mean), trials=count, note=note)
     spread = float(logs.std(ddof=1))
     half = t_critical(confidence=CONFIDENCE, freedom=count - 1) * spread / math.sqrt(count)
-    narrow = t_critical(confidence=_EQUIVALENCE_CONFIDENCE, freedom=count - 1) * spread / math.sqrt(count)
-    verdict = _verdict(mean, half=half, narrow=narrow, margin=math.log1p(delta), higher_is_better=higher_is_better)
+    inner = t_critical(confidence=EQUIVALENCE_CONFIDENCE, freedom=count - 1) * spread / math.sqrt(count)
+    margin = math.log1p(delta)
+    verdict = _verdict(mean, half=half, narrow=inner, margin=margin, higher_is_better=higher_is_better)
     undecided = verdict is Verdict.INCONCLUSIVE
     return Paired(
         ratio=math.exp(mean),
@@ -69,20 +80,11 @@ def compare_paired(
         high=math.exp(mean + half),
         trials=count,
         verdict=verdict,
-        trials_needed=trials_needed(spread=spread, effect=max(abs(mean), math.log1p(delta))) if undecided else None,
+        trials_needed=max(count + 1, pairs_to_decide(mean=mean, spread=spread, margin=margin)) if undecided else None,
+        inner_low=math.exp(mean - inner),
+        inner_high=math.exp(mean + inner),
+        spread=spread,
     )
-
-
-def trials_needed(*, spread: float, effect: float) -> int:
-    """Pairs that show `effect` (a log ratio) at 5 %, two-sided, with 80 % power, given the spread of log ratios."""
-    for count in range(MIN_TRIALS, _MOST_TRIALS):
-        freedom = count - 1
-        reach = t_critical(confidence=CONFIDENCE, freedom=freedom) + t_critical(
-            confidence=_POWER_CONFIDENCE, freedom=freedom
-        )
-        if reach * spread / math.sqrt(count) <= effect:
-            return count
-    return _MOST_TRIALS
 
 
 def _verdict(mean: float, *, half: float, narrow: float, margin: float, higher_is_better: bool) -> Verdict:

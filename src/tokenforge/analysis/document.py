@@ -61,6 +61,9 @@ class TrialFacts:
     clock_steps: int | None = None
     retried: int | None = None
     scheduling: str | None = None
+    position: int | None = None
+    engine_start: int | None = None
+    idle_cpu_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,17 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonFacts:
+    """What a comparison was to decide, and by what: `urls` of its sides are servers that were not started here."""
+
+    quads: int
+    delta: float
+    metric: str
+    restart: str
+    urls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """The whole document. `cpu_threads`, `load_before` and `steal_share` tell how busy the machine was."""
 
@@ -107,6 +121,7 @@ class Facts:
     cpu_threads: int | None
     load_before: float | None
     steal_share: float | None
+    comparison: ComparisonFacts | None = None
 
 
 def read_facts(document: Plain) -> Facts:
@@ -128,6 +143,7 @@ def read_facts(document: Plain) -> Facts:
         cpu_threads=whole(mapping(environment, "machine"), "cpu_threads"),
         load_before=number(mapping(pressure, "before"), "load_1m"),
         steal_share=number(mapping(pressure, "after"), "steal_share"),
+        comparison=_comparison(mapping(benchmark, "comparison")),
     )
 
 
@@ -159,6 +175,18 @@ def whole(parent: Plain, key: str) -> int | None:
     """The whole number at `key`."""
     value = number(parent, key)
     return None if value is None else int(value)
+
+
+def _comparison(item: Plain) -> ComparisonFacts | None:
+    if not item:
+        return None
+    return ComparisonFacts(
+        quads=whole(item, "quads") or 0,
+        delta=number(item, "delta") or 0.05,
+        metric=text(item, "metric") or "",
+        restart=text(item, "restart") or "",
+        urls=sum(text(side, "url") is not None for side in mappings(item, "sides")),
+    )
 
 
 def _run(item: Plain, workloads: Mapping[str, WorkloadFacts], calibration: Mapping[str, CalibrationFacts]) -> RunFacts:
@@ -198,6 +226,9 @@ def _trial(item: Plain) -> TrialFacts:
         clock_steps=whole(driver, "clock_steps"),
         retried=whole(driver, "retried"),
         scheduling=text(driver, "scheduling"),
+        position=whole(item, "position"),
+        engine_start=whole(item, "engine_start"),
+        idle_cpu_share=number(item, "idle_cpu_share"),
     )
 
 

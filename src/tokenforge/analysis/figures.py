@@ -11,8 +11,6 @@ from tokenforge.analysis.latency import TrialMetric
 from tokenforge.analysis.run_limits import RunLimits
 from tokenforge.analysis.throughput import Rates
 
-SUMMARY_SCHEMA = "tokenforge.summary/1"
-
 
 class Validity(enum.StrEnum):
     """Whether a number may be believed. SUSPECT: read the reasons first. INVALID: do not use it."""
@@ -127,14 +125,3 @@ class Comparison:
     verdict: Verdict
     same_plan: bool
     sentence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkSummary:
-    """Everything a page needs beside the record: the headline, the verdict over all runs, runs, comparisons."""
-
-    schema: str = SUMMARY_SCHEMA
-    headline: tuple[str, ...]
-    verdict: Validity
-    runs: tuple[RunSummary, ...]
-    comparisons: tuple[Comparison, ...]

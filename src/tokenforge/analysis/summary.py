@@ -10,10 +10,12 @@ from functools import cache, partial
 
 import numpy as np
 
+from tokenforge.analysis.benchmark_summary import BenchmarkSummary
 from tokenforge.analysis.comparisons import Measured, compare_runs
 from tokenforge.analysis.dependence import effective_size
 from tokenforge.analysis.document import Facts, RunFacts, read_facts
-from tokenforge.analysis.figures import BenchmarkSummary, MetricSummary, RunSummary, Validity
+from tokenforge.analysis.figures import MetricSummary, RunSummary, Validity
+from tokenforge.analysis.head_to_head import judge_comparison
 from tokenforge.analysis.headline import headline
 from tokenforge.analysis.instrument import read_instrument
 from tokenforge.analysis.intervals import Estimate, QuantileSamples, over_trials, quantile_over_trials
@@ -34,14 +36,25 @@ def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSu
     Raises InvalidInput when the document has no list of runs.
     """
     facts = read_facts(document)
-    measured: list[Measured] = []
-    for run, basis in zip(facts.runs, read_bases(document), strict=True):
-        trials = measure_trials(run, requests)
-        measured.append(Measured(facts=run, summary=_run_summary(run, trials, facts, basis)))
+    measured = measured_runs(document, requests)
     runs = tuple(one.summary for one in measured)
+    if facts.comparison is not None and (verdict := judge_comparison(measured, facts.comparison)) is not None:
+        said = (verdict.sentence, f"{verdict.validity}: {verdict.validity_sentence}")
+        return BenchmarkSummary(
+            headline=said, verdict=verdict.validity, runs=runs, comparisons=(), head_to_head=verdict
+        )
     comparisons = compare_runs(measured)
     return BenchmarkSummary(
         headline=headline(runs, comparisons), verdict=_worst(runs), runs=runs, comparisons=comparisons
+    )
+
+
+def measured_runs(document: Mapping[str, object], requests: Requests) -> tuple[Measured, ...]:
+    """Every run of the record, its facts beside its figures, in order."""
+    facts = read_facts(document)
+    return tuple(
+        Measured(facts=run, summary=_run_summary(run, measure_trials(run, requests), facts, basis))
+        for run, basis in zip(facts.runs, read_bases(document), strict=True)
     )
 
 

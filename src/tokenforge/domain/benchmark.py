@@ -4,6 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from tokenforge.domain.comparison import ComparisonSpec
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.domain.workload import Workload
@@ -32,7 +33,10 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """The resolved `benchmark.yaml`. `engine_args` go to the runtime of that name as they are."""
+    """The resolved `benchmark.yaml`. `engine_args` go to the runtime of that name as they are.
+
+    `comparison` is set by `compare` alone; its sides then say what is started, with which arguments.
+    """
 
     models: tuple[ModelRef, ...]
     runtimes: tuple[RuntimeRef, ...]
@@ -45,6 +49,7 @@ class Benchmark:
     resources: Resources = Resources()
     engine_args: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     price_per_hour: float | None = None
+    comparison: ComparisonSpec | None = None
 
 
 _SECRET_WORDS = ("key", "token", "secret", "password")
@@ -53,7 +58,12 @@ HIDDEN = "(hidden)"
 
 def without_secrets(benchmark: Benchmark) -> Benchmark:
     """The benchmark as it may be shown or recorded: text in engine arguments named like a secret is hidden."""
-    return replace(benchmark, engine_args={name: hide_secrets(args) for name, args in benchmark.engine_args.items()})
+    spec = benchmark.comparison
+    if spec is not None:
+        sides = (replace(one, engine_args=hide_secrets(one.engine_args)) for one in spec.sides)
+        spec = replace(spec, sides=tuple(sides))
+    shown = {name: hide_secrets(args) for name, args in benchmark.engine_args.items()}
+    return replace(benchmark, engine_args=shown, comparison=spec)
 
 
 def hide_secrets(args: Mapping[str, object]) -> dict[str, object]:

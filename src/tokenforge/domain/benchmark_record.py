@@ -38,7 +38,11 @@ class DriverReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One trial: its plan by digest, when it ran (RFC 3339, UTC), and at which place in the whole order."""
+    """One trial: its plan by digest, when it ran (RFC 3339, UTC), and at which place in the whole order.
+
+    `engine_start` counts the engine's starts before it: 0 is the first. `idle_cpu_share` is what the other engines,
+    which had no work, used meanwhile, in cores; None where none was up or that cannot be read.
+    """
 
     trial: int
     position: int
@@ -49,6 +53,8 @@ class TrialRecord:
     duration_s: float
     notes: tuple[str, ...]
     driver: DriverReading
+    engine_start: int = 0
+    idle_cpu_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
