@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-harness test check lint types contracts test-science unit clean
+.PHONY: help bench bench-harness test check lint types contracts test-science unit reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -43,6 +43,9 @@ types: $(READY) ## Check types, strictly, tests too
 
 contracts: $(READY) ## Check that imports follow the architecture
 	@$(BIN)/lint-imports
+
+reference: $(READY) ## Write the pages of docs/reference that are made from code
+	@$(BIN)/python -m tokenforge.report.validity_page > docs/reference/validity-codes.md
 
 clean: ## Remove the virtual environment and caches (not your runs)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

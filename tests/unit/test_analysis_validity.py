@@ -1,109 +1,133 @@
-"""Planted faults: each is flagged with its own code, and clean runs with none."""
+"""Edges of the verdict: how grave a fault is, what looks like one and is none, and what is not known."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from record_samples import MS, Engine, Load, S, one_run, requests_file, sample, trial_records
+from planted_faults import (
+    DRIVER,
+    ENGINE,
+    LOAD,
+    RUN,
+    Change,
+    clean,
+    cut_by_length,
+    from_a_cache,
+    nothing_recorded,
+    of_size,
+    outcome_of_every,
+    over_capacity,
+    planted,
+    said,
+    said_by_all,
+    slower_in_trials,
+    usage_off_by,
+)
+from record_samples import Load, sample
 
-from tokenforge.analysis.figures import RunSummary, Validity
+from tokenforge.analysis.figures import Level, RunSummary, Validity
 from tokenforge.analysis.summary import summarise
 from tokenforge.domain.record import Outcome, RequestRecord
 
-Change = Callable[[RequestRecord], RequestRecord]
-ENGINE, LOAD = Engine(runtime="vllm"), Load(requests=200)
 
-
-def planted(change: Change, *, load: Load = LOAD, engine: Engine = ENGINE) -> RunSummary:
-    """Five trials with every request changed."""
-    chance = np.random.default_rng(3)
-    records = [
-        change(record)
-        for trial in range(5)
-        for record in trial_records(engine, load, trial=trial, plan_seed=1, chance=chance)
-    ]
-    return summarise(*one_run(records, load)).runs[0]
-
-
-def codes(run: RunSummary) -> set[str]:
-    return {reason.code for reason in run.reasons}
-
-
-def doctored(path: tuple[str, ...], value: object) -> RunSummary:
-    """A clean record with one value of its document changed."""
-    document, table = sample([ENGINE])
-    spot: object = document
-    for key in path[:-1]:
-        spot = spot[int(key)] if isinstance(spot, list) else spot[key]  # type: ignore[index]
-    spot[path[-1]] = value  # type: ignore[index]
-    return summarise(document, table).runs[0]
-
-
-def late(record: RequestRecord) -> RequestRecord:
-    assert record.scheduled_ns is not None
-    return replace(record, sent_ns=record.scheduled_ns + (12 * MS if record.index % 10 == 0 else 0))
-
-
-def slow_sender(record: RequestRecord) -> RequestRecord:
-    return replace(record, sent_ns=int((record.scheduled_ns or 0) * 1.03), first_ns=10**12, end_ns=10**12 + S)
-
-
-def failing(record: RequestRecord) -> RequestRecord:
-    return replace(record, outcome=Outcome.HTTP_ERROR) if record.index % 50 == 0 else record
-
-
-def shortened(record: RequestRecord) -> RequestRecord:
-    return replace(record, output_tokens=10, counted_tokens=10) if record.index % 4 == 0 else record
+def levels(run: RunSummary) -> dict[str, Level]:
+    return {reason.code: reason.level for reason in run.reasons}
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (late, "generator_late"),
-        (slow_sender, "rate_off"),
-        (failing, "errors"),
-        (shortened, "output_length"),
-        (lambda record: replace(record, counted_tokens=12), "token_count"),
-        (lambda record: replace(record, cached_tokens=64), "warm_prefix_cache"),
-        (lambda record: replace(record, sent_ns=(record.first_ns or 0) + MS), "clock_step"),
-        (lambda r: replace(r, outcome=Outcome.CANCELLED) if r.index == 199 else r, "not_drained"),
+        (lambda one: replace(one, cached_tokens=128), "warm_prefix_cache"),
+        (outcome_of_every(5, Outcome.HTTP_ERROR), "errors"),
+        (lambda one: from_a_cache(one, every=5), "cached_responses"),
+        (lambda one: cut_by_length(replace(one, index=0)), "truncated_output"),
     ],
 )
-def test_a_planted_fault_is_flagged_with_its_code(change: Change, code: str) -> None:
+def test_a_fault_of_a_tenth_and_more_makes_the_run_invalid(change: Change, code: str) -> None:
     run = planted(change)
-    assert code in codes(run)
-    assert run.verdict is not Validity.VALID
+    assert levels(run)[code] is Level.INVALID
+    assert run.verdict is Validity.INVALID
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "code"),
-    [
-        (("runs", "0", "status"), "failed", "run_failed"),
-        (("runs", "0", "status"), "interrupted", "run_incomplete"),
-        (("runs", "0", "engine", "simulated"), True, "simulated"),
-        (("runs", "0", "trials", "0", "driver", "cpu_share"), 0.97, "generator_busy"),
-        (("runs", "0", "trials", "0", "driver", "stopped_early"), "a signal", "not_drained"),
-        (("environment", "pressure", "before", "load_1m"), 7.0, "machine_busy"),
-        (("environment", "pressure", "after", "steal_share"), 0.2, "cpu_stolen"),
-    ],
-)
-def test_what_the_record_says_against_a_run_is_flagged(path: tuple[str, ...], value: object, code: str) -> None:
-    run = doctored(path, value)
-    assert codes(run) == {code}
-    assert run.verdict is not Validity.VALID
+@pytest.mark.parametrize("tokens", [3, -3])
+def test_usage_that_is_more_than_the_limit_or_less_than_the_chunks_is_a_miscount(tokens: int) -> None:
+    found = levels(planted(usage_off_by(tokens)))
+    assert found["token_count"] is Level.SUSPECT
+    assert "truncated_output" not in found
 
 
-def test_a_rate_above_capacity_is_over_saturated() -> None:
-    run = planted(lambda record: record, load=Load(qps=40.0, requests=400))
-    assert "over_saturated" in codes(run)
-    assert run.saturated
+def test_sums_that_differ_are_a_note_where_the_server_gives_text_alone() -> None:
+    run = said({(*RUN, "engine", "token_level"): False})
+    assert levels(run) == {}
+    document, table = sample([replace(ENGINE, tokens_per_chunk=2)])
+    document["runs"][0]["engine"]["token_level"] = False  # type: ignore[index]
+    assert levels(summarise(document, table).runs[0]) == {"multi_token_chunks": Level.NOTE}
 
 
-def test_clean_runs_are_not_accused() -> None:
-    verdicts = [summarise(*sample([ENGINE], [LOAD], seed=seed)).runs[0].verdict for seed in range(20)]
-    assert verdicts.count(Validity.INVALID) == 0
-    assert verdicts.count(Validity.SUSPECT) <= 1
+def test_where_every_answer_is_cached_no_engine_is_that_fast() -> None:
+    load = replace(LOAD, gen_tokens=128)
+    assert levels(planted(lambda one: from_a_cache(one, every=1), load=load))["cached_responses"] is Level.INVALID
+
+
+def test_an_answer_held_back_and_sent_in_one_piece_is_not_a_cached_one() -> None:
+    def held(record: RequestRecord) -> RequestRecord:
+        last = record.chunk_ns[-1]
+        return replace(record, first_ns=last, chunk_ns=tuple(last + at for at in range(len(record.chunk_ns))))
+
+    assert "cached_responses" not in levels(planted(held))
+
+
+def test_streams_that_broke_off_are_cut_and_errors() -> None:
+    assert levels(planted(outcome_of_every(20, Outcome.TRUNCATED))) == {
+        "truncated_output": Level.SUSPECT,
+        "errors": Level.SUSPECT,
+    }
+
+
+@pytest.mark.parametrize(("hits", "level"), [(2, Level.SUSPECT), (40, Level.INVALID)])
+def test_the_servers_counters_tell_a_warm_cache_where_answers_do_not(hits: int, level: Level) -> None:
+    assert levels(said_by_all("server", {"prefix_queries": 100, "prefix_hits": hits})) == {"warm_prefix_cache": level}
+
+
+def test_cache_hits_are_no_fault_where_a_shared_prefix_was_asked() -> None:
+    load = replace(LOAD, extra={"shared_prefix_tokens": 64})
+    assert levels(planted(lambda one: replace(one, cached_tokens=64), load=load)) == {}
+
+
+@pytest.mark.parametrize("words", [{"prefix_queries": 100, "prefix_hits": 0, "restarted": False}, {}])
+def test_a_server_that_says_nothing_bad_or_nothing_at_all_is_not_accused(words: Mapping[str, object]) -> None:
+    assert levels(said_by_all("server", words)) == {}
+
+
+@pytest.mark.parametrize(("first", "factor"), [(1, 1.6), (2, 0.6), (4, 1.7)])
+def test_a_lasting_change_of_pace_is_drift_and_names_its_trial(first: int, factor: float) -> None:
+    run = slower_in_trials(factor, first=first)
+    found = next(reason for reason in run.reasons if reason.code == "drift")
+    assert found.numbers["trial"] == first
+    assert found.numbers["factor"] == pytest.approx(max(factor, 1 / factor), rel=0.1)
+
+
+def test_a_change_of_pace_that_goes_away_is_drift_too() -> None:
+    run = slower_in_trials(1.5, first=2, last=2)
+    assert run.reasons[0].sentence.startswith("In trial 3 the time per output token was 1.48 times longer")
+
+
+@pytest.mark.parametrize("factor", [1.1, 0.9])
+def test_a_small_change_of_pace_is_not_drift(factor: float) -> None:
+    assert levels(slower_in_trials(factor, first=2)) == {}
+
+
+def test_a_queue_that_grows_alike_in_every_trial_is_not_drift() -> None:
+    assert levels(over_capacity()) == {"over_saturated": Level.SUSPECT}
+
+
+def test_a_rare_standstill_of_the_generator_is_only_noted() -> None:
+    words = {"loop_delay_max_ms": 30.0, "loop_stalled_s": 0.01}
+    assert levels(said_by_all("driver", words)) == {"generator_stalled": Level.NOTE}
+
+
+def test_a_trial_that_a_signal_stopped_was_not_drained() -> None:
+    assert levels(said({(*DRIVER, "stopped_early"): "a signal"})) == {"not_drained": Level.SUSPECT}
 
 
 def test_a_stable_queue_at_high_load_is_not_called_over_saturated() -> None:
@@ -113,28 +137,14 @@ def test_a_stable_queue_at_high_load_is_not_called_over_saturated() -> None:
 
 
 def test_one_short_trial_is_suspect_for_its_size() -> None:
-    run = summarise(*sample([ENGINE], [Load(requests=30)], trials=1)).runs[0]
-    assert codes(run) == {"too_few_trials", "too_few_requests"}
-
-
-def test_cache_hits_are_no_fault_where_a_shared_prefix_was_asked() -> None:
-    load = replace(LOAD, extra={"shared_prefix_tokens": 64})
-    assert "warm_prefix_cache" not in codes(planted(lambda r: replace(r, cached_tokens=64), load=load))
+    assert set(levels(of_size(trials=1, requests=30))) == {"too_few_trials", "too_few_requests"}
 
 
 def test_chunks_of_several_tokens_are_noted_and_stay_valid() -> None:
-    run = planted(lambda record: record, engine=replace(ENGINE, tokens_per_chunk=4))
-    assert codes(run) == {"multi_token_chunks"}
+    run = clean(engine=replace(ENGINE, tokens_per_chunk=4))
+    assert levels(run) == {"multi_token_chunks": Level.NOTE}
     assert run.verdict is Validity.VALID
 
 
-def test_every_reason_says_what_to_do() -> None:
-    run = planted(failing)
-    assert all(reason.sentence.endswith(".") and reason.fix.endswith(".") for reason in run.reasons)
-
-
 def test_a_run_without_any_row_is_invalid() -> None:
-    document, _ = sample([ENGINE])
-    run = summarise(document, requests_file([])).runs[0]
-    assert codes(run) == {"no_requests"}
-    assert run.verdict is Validity.INVALID
+    assert nothing_recorded().verdict is Validity.INVALID

@@ -53,9 +53,15 @@ def test_every_element_is_closed_and_every_id_is_its_own(page: str) -> None:
     assert len(parser.ids) == len(set(parser.ids))
 
 
-def test_the_headline_and_the_verdict_come_before_everything_else(page: str) -> None:
-    headline, verdict, results = page.index("<h1>"), page.index('class="badges"'), page.index('id="results"')
-    assert headline < verdict < results
+def test_the_verdict_comes_first_then_the_headline_then_all_else(page: str) -> None:
+    verdict, headline, results = page.index('class="badges"'), page.index("<h1>"), page.index('id="results"')
+    assert verdict < headline < results
+
+
+def test_the_verdict_names_the_codes_behind_it_and_links_to_each(page: str) -> None:
+    top = page[: page.index("<h1>")]
+    assert '<a class="code" href="#doubt-simulated">' in top
+    assert page.count('id="doubt-simulated"') == 1
 
 
 def test_the_same_record_gives_the_same_bytes() -> None:

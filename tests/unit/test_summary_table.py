@@ -19,8 +19,10 @@ def printed() -> str:
     return shown.getvalue()
 
 
-def test_the_answer_comes_before_the_table(printed: str) -> None:
-    assert printed.strip().splitlines()[0].startswith(("On ", "vllm@1"))
+def test_the_verdict_comes_first_and_the_answer_before_the_table(printed: str) -> None:
+    first, second = printed.strip().splitlines()[:2]
+    assert first.strip() == "VALID"
+    assert second.startswith(("On ", "vllm@1"))
     assert "faster" in printed.partition("workload")[0]
 
 

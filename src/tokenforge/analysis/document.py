@@ -42,7 +42,7 @@ class WorkloadFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFacts:
-    """One trial as recorded; the driver's own reading beside it."""
+    """One trial as recorded; what the driver and the server said of themselves beside it."""
 
     trial: int
     plan_digest: str
@@ -64,6 +64,11 @@ class TrialFacts:
     position: int | None = None
     engine_start: int | None = None
     idle_cpu_share: float | None = None
+    loop_delay_max_ms: float | None = None
+    loop_stalled_s: float | None = None
+    server_restarted: bool | None = None
+    prefix_queries: int | None = None
+    prefix_hits: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,7 @@ class RunFacts:
     workload: WorkloadFacts
     trials: tuple[TrialFacts, ...]
     calibration: CalibrationFacts | None = None
+    cause_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +119,7 @@ class ComparisonFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The whole document. `cpu_threads`, `load_before` and `steal_share` tell how busy the machine was."""
+    """The whole document. `cpu_threads`, `load_before` and the shares (`throttled`: by a limit) are the machine's."""
 
     runs: tuple[RunFacts, ...]
     trials_asked: int
@@ -122,6 +128,7 @@ class Facts:
     load_before: float | None
     steal_share: float | None
     comparison: ComparisonFacts | None = None
+    throttled_share: float | None = None
 
 
 def read_facts(document: Plain) -> Facts:
@@ -144,6 +151,7 @@ def read_facts(document: Plain) -> Facts:
         load_before=number(mapping(pressure, "before"), "load_1m"),
         steal_share=number(mapping(pressure, "after"), "steal_share"),
         comparison=_comparison(mapping(benchmark, "comparison")),
+        throttled_share=number(mapping(pressure, "after"), "throttled_share"),
     )
 
 
@@ -203,11 +211,12 @@ def _run(item: Plain, workloads: Mapping[str, WorkloadFacts], calibration: Mappi
         workload=workloads.get(name) or _workload({"name": name}),
         trials=tuple(_trial(trial) for trial in mappings(item, "trials")),
         calibration=calibration.get(name),
+        cause_code=text(item, "cause_code"),
     )
 
 
 def _trial(item: Plain) -> TrialFacts:
-    driver = mapping(item, "driver")
+    driver, server = mapping(item, "driver"), mapping(item, "server")
     return TrialFacts(
         trial=whole(item, "trial") or 0,
         plan_digest=text(item, "plan_digest") or "",
@@ -229,6 +238,11 @@ def _trial(item: Plain) -> TrialFacts:
         position=whole(item, "position"),
         engine_start=whole(item, "engine_start"),
         idle_cpu_share=number(item, "idle_cpu_share"),
+        loop_delay_max_ms=number(driver, "loop_delay_max_ms"),
+        loop_stalled_s=number(driver, "loop_stalled_s"),
+        server_restarted=_flag(server, "restarted"),
+        prefix_queries=whole(server, "prefix_queries"),
+        prefix_hits=whole(server, "prefix_hits"),
     )
 
 

@@ -10,6 +10,8 @@ from tokenforge.analysis.intervals import Estimate
 from tokenforge.analysis.latency import TrialMetric
 from tokenforge.analysis.run_limits import RunLimits
 from tokenforge.analysis.throughput import Rates
+from tokenforge.analysis.validity_codes import CODES
+from tokenforge.analysis.validity_codes import Level as Level
 
 
 class Validity(enum.StrEnum):
@@ -18,14 +20,6 @@ class Validity(enum.StrEnum):
     VALID = "VALID"
     SUSPECT = "SUSPECT"
     INVALID = "INVALID"
-
-
-class Level(enum.StrEnum):
-    """How much a reason weighs; a note changes no verdict."""
-
-    NOTE = "note"
-    SUSPECT = "suspect"
-    INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +33,11 @@ class Reason:
     numbers: Mapping[str, float | int | str | None]
 
 
-def reason(code: str, level: Level, sentence: str, fix: str, **numbers: float | int | str | None) -> Reason:
-    """A Reason with its numbers as keywords."""
-    return Reason(code=code, level=level, sentence=sentence, fix=fix, numbers=numbers)
+def reason(
+    code: str, level: Level, sentence: str, fix: str | None = None, **numbers: float | int | str | None
+) -> Reason:
+    """A Reason with its numbers as keywords; its fix is that of the code unless one is given."""
+    return Reason(code=code, level=level, sentence=sentence, fix=fix or CODES[code].fix, numbers=numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

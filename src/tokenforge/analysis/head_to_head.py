@@ -124,7 +124,6 @@ def _doubts(a: RunFacts, b: RunFacts, spec: ComparisonFacts) -> Iterator[Reason]
             "plans_differ",
             Level.INVALID,
             f"In {len(others)} trials the two sides did not get the same prompts and schedule.",
-            "Compare sides that take prompts in the same form; give --tokenizer for a server known by its address.",
             trials=len(others),
         )
     if spec.urls:
@@ -133,7 +132,6 @@ def _doubts(a: RunFacts, b: RunFacts, spec: ComparisonFacts) -> Iterator[Reason]
             Level.NOTE,
             f"{'Both sides are servers' if spec.urls == 2 else 'One side is a server'} that already ran: it was not "
             "restarted, and nobody knows what else it did.",
-            "Restart it yourself between comparisons, and keep other clients away.",
             urls=spec.urls,
         )
     elif spec.restart == Restart.NEVER:
@@ -141,7 +139,6 @@ def _doubts(a: RunFacts, b: RunFacts, spec: ComparisonFacts) -> Iterator[Reason]
             "never_restarted",
             Level.NOTE,
             "Each engine was started once, so what a start does to its speed is not in the interval.",
-            "Use --restart quad.",
         )
 
 

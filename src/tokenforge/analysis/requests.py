@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tokenforge.domain.generation import FinishReason
 from tokenforge.domain.record import Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +56,7 @@ class Chunks:
 class TrialRequests:
     """All requests of one trial. `ok` marks those that ended well, `hung_up` those that the client left as planned.
 
+    `cut` marks answers that broke off, or that ended well "by length" with fewer tokens than asked.
     `outcomes` counts all of them by how they ended.
     `chunk_counts`, `chunk_tokens` (the sum of what the chunks held) and `last_chunk_ns` sum up a request's chunks; the
     chunks themselves come from `chunks()`.
@@ -76,6 +78,7 @@ class TrialRequests:
     last_chunk_ns: Floats
     ok: Bools
     hung_up: Bools
+    cut: Bools
     outcomes: Mapping[str, int]
     source: Requests
     run_id: str
@@ -113,19 +116,23 @@ def filled(parts: Iterator[Floats], *, most: int) -> Floats:
 
 
 def _trial(source: Requests, run_id: str, trial: int) -> TrialRequests:
-    rows = pa.Table.from_batches(source.batches(run_id, trial, [*_NUMBERS, "outcome"]))
+    rows = pa.Table.from_batches(source.batches(run_id, trial, [*_NUMBERS, "outcome", "finish_reason"]))
     counts, tokens, last_ns = _chunk_sums(source, run_id, trial)
+    numbers = {name: _floats(rows, name) for name in _NUMBERS}
+    is_short = np.maximum(numbers["output_tokens"], counts) < numbers["asked_output_tokens"]
+    ok = _is(rows, "outcome", Outcome.OK)
     return TrialRequests(
         trial=trial,
-        ok=_ended(rows, Outcome.OK),
-        hung_up=_ended(rows, Outcome.HUNG_UP),
+        ok=ok,
+        hung_up=_is(rows, "outcome", Outcome.HUNG_UP),
+        cut=_is(rows, "outcome", Outcome.TRUNCATED) | (ok & is_short & _is(rows, "finish_reason", FinishReason.LENGTH)),
         outcomes=dict(sorted(Counter(str(end) for end in rows["outcome"].to_pylist()).items())),
         chunk_counts=counts,
         chunk_tokens=tokens,
         last_chunk_ns=last_ns,
         source=source,
         run_id=run_id,
-        **{name: _floats(rows, name) for name in _NUMBERS},
+        **numbers,
     )
 
 
@@ -160,8 +167,9 @@ def _lists(batch: pa.RecordBatch) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
     return lengths, np.asarray(pc.list_flatten(ns)), np.asarray(pc.list_flatten(tokens))
 
 
-def _ended(rows: pa.Table, how: Outcome) -> Bools:
-    return np.asarray(pc.equal(rows["outcome"], pa.scalar(str(how))).to_numpy(), dtype=np.bool_)
+def _is(rows: pa.Table, name: str, word: str) -> Bools:
+    """Where a column of text has this word; nothing is not the word."""
+    return np.asarray(pc.is_in(rows[name], value_set=pa.array([str(word)])).to_numpy(), dtype=np.bool_)
 
 
 def _floats(rows: pa.Table, name: str) -> Floats:

@@ -6,20 +6,28 @@ check looks at one of them and knows nothing of the others. A check never guesse
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from tokenforge.analysis.document import Facts, RunFacts
 from tokenforge.analysis.figures import Level, Reason, Validity, reason
 from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import MIN_TRIALS
 from tokenforge.analysis.trials import Trial
-from tokenforge.analysis.validity_client import doubt_client
+from tokenforge.analysis.validity_client import doubt_client, joined
+from tokenforge.analysis.validity_drift import doubt_drift
 from tokenforge.analysis.validity_instrument import doubt_instrument
-from tokenforge.analysis.validity_server import doubt_server, doubt_tokens
+from tokenforge.analysis.validity_server import doubt_server
+from tokenforge.analysis.validity_tokens import doubt_tokens
+from tokenforge.domain.errors import EngineDead, WorkerFailed
 from tokenforge.domain.record import Outcome
 from tokenforge.domain.run import RunStatus
 
 _MIN_REQUESTS = 100
 _STEAL = 0.05
 _LOAD_BEFORE = 0.5
+_THROTTLED = 0.01
+_WINDOW_ANSWERS = 4.0
+_DEATHS = frozenset({WorkerFailed.code, EngineDead.code})
 
 
 def judge(
@@ -33,7 +41,7 @@ def judge(
     """All reasons against a run, the gravest first; `doubts` are those of a judge who knows more (its limit)."""
     found = [*_life(run, trials), *doubts]
     if trials:
-        found += [*_size(trials), *_load(trials)]
+        found += [*_size(trials), *(list(_load(trials)) or _length(trials)), *doubt_drift(trials)]
         found += [*doubt_client(run, trials), *doubt_server(run, trials), *doubt_tokens(run, trials)]
         found.extend(doubt_instrument(instrument, trials))
     found.extend(_machine(facts))
@@ -55,25 +63,24 @@ def _life(run: RunFacts, trials: Sequence[Trial]) -> Iterator[Reason]:
             "simulated",
             Level.SUSPECT,
             f"{run.runtime} is simulated: its times are computed from a model of an engine, no engine ran.",
-            "Use a real runtime for numbers about real hardware.",
         )
     if run.status == RunStatus.FAILED:
+        has_died = run.cause_code in _DEATHS
+        what = "The engine's process ended during the run" if has_died else "The run failed"
         yield reason(
-            "run_failed",
+            "server_died" if has_died else "run_failed",
             Level.INVALID,
-            f"The run failed: {run.cause or 'no cause was recorded'}.",
-            "See the engine's last words in the report, mend the cause, run again.",
+            f"{what}: {(run.cause or 'no cause was recorded').rstrip('.')}.",
         )
     elif run.status != RunStatus.SUCCEEDED:
         yield reason(
             "run_incomplete",
             Level.SUSPECT if trials else Level.INVALID,
             f"The run ended as {run.status} after {len(trials)} trials: {run.cause or 'no cause was recorded'}.",
-            "Let the run finish; a part of the trials may be the lucky part.",
             trials=len(trials),
         )
     elif not trials:
-        yield reason("no_requests", Level.INVALID, "No request was recorded.", "Check the plan and the target.")
+        yield reason("no_requests", Level.INVALID, "No request was recorded.")
 
 
 def _size(trials: Sequence[Trial]) -> Iterator[Reason]:
@@ -83,7 +90,6 @@ def _size(trials: Sequence[Trial]) -> Iterator[Reason]:
             "too_few_trials",
             Level.SUSPECT,
             f"{len(trials)} of the {MIN_TRIALS} trials that an interval needs: how far numbers vary is not known.",
-            "Set `trials: 5`.",
             trials=len(trials),
             limit=MIN_TRIALS,
         )
@@ -92,9 +98,25 @@ def _size(trials: Sequence[Trial]) -> Iterator[Reason]:
             "too_few_requests",
             Level.SUSPECT,
             f"{attempted} requests count; below {_MIN_REQUESTS} even medians move by chance.",
-            f"Raise `duration_s` or `qps` so that at least {_MIN_REQUESTS} requests follow the warm-up.",
             requests=attempted,
             limit=_MIN_REQUESTS,
+        )
+
+
+def _length(trials: Sequence[Trial]) -> Iterator[Reason]:
+    """Is a trial long against its answers? Not asked of a run above capacity, whose answers last as long as it does."""
+    answers_s = joined([trial.latencies.samples("e2e_service") for trial in trials]) / 1e3
+    shortest_s = min(trial.window.length_s for trial in trials)
+    longest_s = float(np.quantile(answers_s, 0.95)) if len(answers_s) else 0.0
+    if shortest_s < _WINDOW_ANSWERS * longest_s:
+        yield reason(
+            "too_short",
+            Level.SUSPECT,
+            f"A trial's window is {shortest_s:.1f} s, an answer takes {longest_s:.1f} s (p95): less than "
+            f"{_WINDOW_ANSWERS:g} times, so that filling and draining weigh as much as steady work.",
+            window_s=shortest_s,
+            e2e_p95_s=longest_s,
+            limit=_WINDOW_ANSWERS,
         )
 
 
@@ -106,7 +128,6 @@ def _load(trials: Sequence[Trial]) -> Iterator[Reason]:
             Level.SUSPECT,
             f"In {len(over)} of {len(trials)} trials requests in flight and TTFT grew from start to end: the rate is "
             "above what this runtime can serve, and latency depends on how long the run lasted.",
-            "Lower `qps`, or use `arrival: concurrency` to measure the most it can do.",
             trials=len(over),
         )
     undrained = sum(trial.requests.outcomes.get(Outcome.CANCELLED, 0) for trial in trials)
@@ -116,7 +137,6 @@ def _load(trials: Sequence[Trial]) -> Iterator[Reason]:
             "not_drained",
             Level.SUSPECT,
             f"{undrained} requests had no answer when the trial ended" + (f" ({stopped})." if stopped else "."),
-            "Raise `drain_s`, or lower the rate.",
             requests=undrained,
         )
 
@@ -128,7 +148,6 @@ def _machine(facts: Facts) -> Iterator[Reason]:
             "machine_busy",
             Level.SUSPECT,
             f"The machine was busy before the first trial: load {load:.1f} on {threads} CPU threads.",
-            "End other work on the machine and run again.",
             load_1m=load,
             cpu_threads=threads,
         )
@@ -137,7 +156,14 @@ def _machine(facts: Facts) -> Iterator[Reason]:
             "cpu_stolen",
             Level.SUSPECT,
             f"The host took {facts.steal_share:.1%} of this machine's CPU time for others.",
-            "Use a machine with CPUs of its own.",
             steal_share=facts.steal_share,
             limit=_STEAL,
+        )
+    if facts.throttled_share is not None and facts.throttled_share > _THROTTLED:
+        yield reason(
+            "cpu_throttled",
+            Level.SUSPECT,
+            f"A CPU limit stopped the processes here for {facts.throttled_share:.1%} of the time.",
+            throttled_share=facts.throttled_share,
+            limit=_THROTTLED,
         )

@@ -14,6 +14,8 @@ _LAG_SHARE = 0.05
 _RATE_OFF = 0.01
 _RATE_OFF_INVALID = 0.10
 _CPU_SHARE = 0.90
+_LOOP_DELAY_MS = 25.0
+_STALLED_SHARE = 0.001
 
 
 def doubt_client(run: RunFacts, trials: Sequence[Trial]) -> Iterator[Reason]:
@@ -21,15 +23,32 @@ def doubt_client(run: RunFacts, trials: Sequence[Trial]) -> Iterator[Reason]:
     if run.workload.is_open:
         yield from _lag(trials)
         yield from _rate(trials)
+    yield from _stalls(trials)
     cpu = max((t.facts.cpu_share for t in trials if t.facts and t.facts.cpu_share is not None), default=0.0)
     if cpu > _CPU_SHARE:
         yield reason(
             "generator_busy",
             Level.SUSPECT,
             f"The load generator used {cpu:.0%} of its core, so it may have measured its own delay.",
-            "Give the generator more processes or a machine of its own.",
             cpu_share=cpu,
             limit=_CPU_SHARE,
+        )
+
+
+def _stalls(trials: Sequence[Trial]) -> Iterator[Reason]:
+    """A pause delays what falls due in it, so what it spoils grows with the share of time that pauses fill."""
+    facts = [trial.facts for trial in trials if trial.facts is not None and trial.facts.loop_delay_max_ms is not None]
+    longest_ms = max((one.loop_delay_max_ms or 0.0 for one in facts), default=0.0)
+    if longest_ms > _LOOP_DELAY_MS:
+        share = max((one.loop_stalled_s or 0.0) / one.duration_s for one in facts if one.duration_s > 0)
+        yield reason(
+            "generator_stalled",
+            Level.SUSPECT if share > _STALLED_SHARE else Level.NOTE,
+            f"The load generator's event loop stood still for up to {longest_ms:.0f} ms, the limit is "
+            f"{_LOOP_DELAY_MS:.0f} ms; such pauses fill {share:.2%} of a trial, and sends due in them were late.",
+            loop_delay_max_ms=longest_ms,
+            limit_ms=_LOOP_DELAY_MS,
+            stalled_share=share,
         )
 
 
@@ -45,7 +64,6 @@ def _lag(trials: Sequence[Trial]) -> Iterator[Reason]:
             "generator_late",
             Level.INVALID if lag > max(20.0, 0.5 * wait) else Level.SUSPECT,
             f"Requests left late: lag p99 is {lag:.1f} ms, the limit is {limit:.1f} ms. TTFT contains this delay.",
-            "Use more generator processes, a quieter machine, or a lower rate.",
             lag_p99_ms=lag,
             limit_ms=limit,
         )
@@ -65,7 +83,6 @@ def _rate(trials: Sequence[Trial]) -> Iterator[Reason]:
             "rate_off",
             Level.INVALID if worst > _RATE_OFF_INVALID else Level.SUSPECT,
             f"The plan asked for {asked:.2f} requests/s and {sent:.2f} were sent, {worst:.1%} off.",
-            "Use more generator processes or a lower rate.",
             asked_rate=asked,
             sent_rate=sent,
             limit=_RATE_OFF,

@@ -14,7 +14,6 @@ _ERROR_FLOOR_MS = 1.0
 _ERROR_SHARE = 0.05
 _MERGED = 0.05
 _GC_PAUSE_MS = 5.0
-_FIX_CLIENT = "Use more generator processes (`--processes`), a quieter machine, or a lower rate; then run again."
 
 
 def doubt_instrument(reading: InstrumentReading, trials: Sequence[Trial]) -> Iterator[Reason]:
@@ -29,7 +28,6 @@ def doubt_instrument(reading: InstrumentReading, trials: Sequence[Trial]) -> Ite
             "gc_pause",
             Level.NOTE,
             f"The load generator stood still for {pause:.1f} ms to collect garbage; sends due then were late.",
-            "See the lag; if it is large, use more generator processes.",
             gc_pause_max_ms=pause,
             limit_ms=_GC_PAUSE_MS,
         )
@@ -47,7 +45,6 @@ def _arrivals(reading: InstrumentReading) -> Iterator[Reason]:
         "arrivals_off",
         Level.SUSPECT,
         f"In trial {off.trial + 1}, {what}: the server met another load than the workload says.",
-        "Compare lag and rate; use more generator processes, a quieter machine, or a lower rate.",
         p=off.p,
         distance=off.distance,
         limit=LEAST_DISTANCE,
@@ -63,7 +60,6 @@ def _calibrated(reading: InstrumentReading, trials: Sequence[Trial]) -> Iterator
             "not_calibrated",
             Level.NOTE,
             f"The load generator's own error is not known: {found.cause}.",
-            "Run again on a quieter machine if the error matters.",
         )
     for name, error_ms, metric in (
         ("TTFT", found.ttft_p99_ms, "ttft_service"),
@@ -77,7 +73,6 @@ def _calibrated(reading: InstrumentReading, trials: Sequence[Trial]) -> Iterator
                 Level.INVALID,
                 f"Against a server of known truth at this load, 1 % of {name} values were off by {error_ms:.2f} ms or "
                 f"more; the limit is {limit_ms:.2f} ms, since the median here is {typical_ms:.2f} ms.",
-                _FIX_CLIENT,
                 metric=name,
                 error_p99_ms=error_ms,
                 limit_ms=limit_ms,
@@ -92,7 +87,6 @@ def _merged(reading: InstrumentReading) -> Iterator[Reason]:
             Level.SUSPECT,
             f"{share:.1%} of reads brought several chunks at once, which then share one stamp: ITL is blurred (TTFT, "
             "TPOT and throughput are not).",
-            "If the server sends chunks one by one, use more generator processes; else read TPOT instead of ITL.",
             merged_read_share=share,
             limit=_MERGED,
         )
@@ -105,7 +99,6 @@ def _clock(reading: InstrumentReading) -> Iterator[Reason]:
             Level.NOTE,
             f"The wall clock was set {reading.clock_steps} times during the trials. Stamps are of the monotonic clock; "
             "the kernel's, which are not, were corrected or left out.",
-            "Nothing to do; let the machine's time settle before the next run.",
             steps=reading.clock_steps,
         )
 

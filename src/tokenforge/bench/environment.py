@@ -43,9 +43,17 @@ def read_environment() -> Mapping[str, object]:
 
 
 def read_pressure() -> Mapping[str, float | None]:
-    """How busy the machine is now: load average over a minute, and CPU seconds since boot, in all and stolen."""
+    """How busy the machine is now: load average over a minute, and CPU seconds since boot, in all and stolen.
+
+    `throttled_s` are the seconds in which a CPU limit stopped this control group, since it was made.
+    """
     times = psutil.cpu_times()
-    return {"load_1m": psutil.getloadavg()[0], "cpu_s": sum(times), "steal_s": getattr(times, "steal", None)}
+    return {
+        "load_1m": psutil.getloadavg()[0],
+        "cpu_s": sum(times),
+        "steal_s": getattr(times, "steal", None),
+        "throttled_s": throttled_s(_cgroup_value("cpu.stat")),
+    }
 
 
 def steal_share(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> float | None:
@@ -55,6 +63,25 @@ def steal_share(before: Mapping[str, float | None], after: Mapping[str, float | 
     if stolen is None or began is None or spent <= 0:
         return None
     return max(0.0, (stolen - began) / spent)
+
+
+def throttled_share(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> float | None:
+    """The share of time between two readings in which a CPU limit held this control group; None where none is set.
+
+    CPU seconds, idle ones among them, pass on every thread of the machine at once.
+    """
+    stopped, began = after["throttled_s"], before["throttled_s"]
+    lasted_s = ((after["cpu_s"] or 0.0) - (before["cpu_s"] or 0.0)) / (psutil.cpu_count() or 1)
+    if stopped is None or began is None or lasted_s <= 0:
+        return None
+    return min(1.0, max(0.0, (stopped - began) / lasted_s))
+
+
+def throttled_s(cpu_stat: str | None) -> float | None:
+    """`throttled_usec` of a control group's `cpu.stat`, in seconds; None where the group has no limit to tell of."""
+    words = dict(line.split(maxsplit=1) for line in (cpu_stat or "").splitlines() if " " in line)
+    stopped = words.get("throttled_usec", "").strip()
+    return int(stopped) / 1e6 if stopped.isdigit() else None
 
 
 def read_tool() -> Mapping[str, str]:

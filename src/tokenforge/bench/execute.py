@@ -43,6 +43,7 @@ class RunLog:
     workload: Workload
     status: RunStatus = RunStatus.QUEUED
     cause: str | None = None
+    cause_code: str | None = None
     last_words: tuple[str, ...] = ()
     trials: list[TrialRecord] = field(default_factory=list)
     recorded: list[TrialRecords] = field(default_factory=list)
@@ -69,6 +70,7 @@ class RunLog:
         interrupted = isinstance(error, RunInterrupted | asyncio.CancelledError)
         self.status = RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED
         self.cause = str(error) or "interrupted before its plan was done"
+        self.cause_code = error.code if isinstance(error, TokenForgeError) else None
         self.last_words = error.last_words if isinstance(error, WorkerFailed) else ()
 
 

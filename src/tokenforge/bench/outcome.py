@@ -124,6 +124,7 @@ def _run_record(log: RunLog, identity: str) -> RunRecord:
         engine=None if engine is None else {**engine, "packages": dict(log.target.packages)},
         start_s=log.target.start_s,
         trials=tuple(log.trials),
+        cause_code=log.cause_code,
     )
 
 

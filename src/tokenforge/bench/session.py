@@ -19,7 +19,7 @@ from tokenforge.bench.calibration.subjects import subjects_of
 from tokenforge.bench.ceilings import known_ceilings
 from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
-from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share
+from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share, throttled_share
 from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
 from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
@@ -152,7 +152,8 @@ async def finish(
 
     now = datetime.now(UTC)
     after = read_pressure()
-    pressure = {"before": before, "after": {**after, "steal_share": steal_share(before, after)}}
+    shares = {"steal_share": steal_share(before, after), "throttled_share": throttled_share(before, after)}
+    pressure = {"before": before, "after": {**after, **shares}}
     environment = {**read_environment(), **facts, "pressure": pressure}
     circumstances = Circumstances(
         id=f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",

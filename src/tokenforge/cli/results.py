@@ -43,12 +43,19 @@ def remember(outcome: Outcome) -> None:
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """The summary, then where the report is."""
     if as_json:
-        print_json({"folder": str(outcome.folder), "record": outcome.document})
+        print_json({**verdict_of(outcome.document), "folder": str(outcome.folder), "record": outcome.document})
         return
     from tokenforge.cli.summary_table import print_summary
 
     print_summary(outcome.document)
     print(f"\nReport: {outcome.folder / REPORT_FILE}")
+
+
+def verdict_of(document: Mapping[str, object]) -> Mapping[str, object]:
+    """The verdict over all runs, and the reasons of each run by its id: what a program must look at first."""
+    summary = document["summary"]
+    assert isinstance(summary, Mapping)
+    return {"verdict": summary["verdict"], "reasons": {run["run_id"]: run["reasons"] for run in summary["runs"]}}
 
 
 def markdown(outcome: Outcome) -> str:

@@ -21,6 +21,7 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     summary = _mapping(document["summary"])
     runs = [_mapping(run) for run in _sequence(summary["runs"])]
     console.print()
+    console.print(_verdict(summary, runs), soft_wrap=True)
     for sentence in _sequence(summary["headline"]):
         console.print(str(sentence), style="bold", soft_wrap=True)
     console.print()
@@ -30,6 +31,14 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     console.print(_instrument(runs), soft_wrap=True)
     if shares := [share for run in runs if (share := share_line(run))]:
         console.print(f"Limit: {'; '.join(shares)}.", soft_wrap=True)
+
+
+def _verdict(summary: Document, runs: Sequence[Document]) -> str:
+    """The verdict and the codes behind it; it comes before any number."""
+    reasons = [_mapping(reason) for run in runs for reason in _sequence(run["reasons"])]
+    ranked = [reason["code"] for level in ("invalid", "suspect") for reason in reasons if reason["level"] == level]
+    verdict, codes = str(summary["verdict"]), dict.fromkeys(map(str, ranked))
+    return f"[{_STYLES.get(verdict, '')}]{verdict}[/]" + (f": {', '.join(codes)}" if codes else "")
 
 
 def _table(runs: Sequence[Document]) -> Table:
@@ -58,9 +67,9 @@ def _doubts(runs: Sequence[Document]) -> list[str]:
     for run in runs:
         for reason in map(_mapping, _sequence(run["reasons"])):
             if reason["level"] != "note":
-                text = f"{reason['sentence']} {reason['fix']}"
+                text = f"{reason['code']}: {reason['sentence']} {reason['fix']}"
                 where.setdefault(text, []).append(f"{run['workload']} on {run['runtime']}")
-    return [f"- {', '.join(places)}: {text}" for text, places in where.items()]
+    return [f"- {text} ({', '.join(places)})" for text, places in where.items()]
 
 
 def _instrument(runs: Sequence[Document]) -> str:

@@ -17,7 +17,8 @@ class DriverReading:
     """What the load generator says of itself for one trial. Rates in requests/s, CPU as a share of one core.
 
     `clock_steps` counts jumps of the wall clock, `retried` requests sent again after a stale connection; `scheduling`
-    is how the kernel scheduled the driver (`normal`, or the real-time class it was given).
+    is how the kernel scheduled the driver (`normal`, or the real-time class it was given). `loop_delay_max_ms` is the
+    longest time in which the event loop looked at nothing, `loop_stalled_s` the sum of those over 25 ms.
     """
 
     processes: int
@@ -34,6 +35,22 @@ class DriverReading:
     clock_steps: int = 0
     retried: int = 0
     scheduling: str = "normal"
+    loop_delay_max_ms: float | None = None
+    loop_stalled_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerReading:
+    """What the server said of itself before and after a trial; None where it does not say.
+
+    `restarted`: its process or its counters began anew in between. Tokens that the prefix cache was asked for and held,
+    and sequences pushed out of the cache, are those of the trial.
+    """
+
+    restarted: bool | None = None
+    prefix_queries: int | None = None
+    prefix_hits: int | None = None
+    preemptions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +72,15 @@ class TrialRecord:
     driver: DriverReading
     engine_start: int = 0
     idle_cpu_share: float | None = None
+    server: ServerReading | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One workload on one runtime. `engine` is the worker's RuntimeInfo as JSON, None for a bare URL that says nothing.
 
-    `cause` and `last_words` tell why a run did not succeed: one sentence, and the engine's last log lines.
+    `cause` and `last_words` tell why a run did not succeed: one sentence, and the engine's last log lines;
+    `cause_code` is the error's code.
     """
 
     id: RunId
@@ -75,6 +94,7 @@ class RunRecord:
     engine: Mapping[str, object] | None
     start_s: float | None
     trials: tuple[TrialRecord, ...]
+    cause_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

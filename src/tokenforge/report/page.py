@@ -48,6 +48,7 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
     summary = section(document, "summary")
     slots = _slots(document)
     rows = view.run_rows(summary, slots)
+    doubts = view.doubts(summary)
     return {
         "style": Markup(files("tokenforge.report").joinpath("templates", "style.css").read_text()),
         "title": _title(document),
@@ -61,7 +62,8 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "pairs": view.pairs(summary),
         "sections": _sections(document, requests, slots),
         "failures": facts.failures(document),
-        "doubts": view.doubts(summary),
+        "doubts": doubts,
+        "doubt_codes": view.doubt_codes(doubts),
         "limits_how": limits.HOW,
         "limit_columns": limits.COLUMNS,
         "limits": limits.limit_table(summary),

@@ -87,13 +87,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A reason of the validity verdict, with the runs it holds for."""
+    """A reason of the validity verdict, with the runs it holds for; `is_first` of those with its code."""
 
     code: str
     level: str
     sentence: str
     fix: str
     runs: tuple[str, ...]
+    is_first: bool
 
 
 def run_rows(summary: Plain, slots: dict[str, int]) -> tuple[RunRow, ...]:
@@ -138,10 +139,19 @@ def doubts(summary: Plain) -> tuple[Doubt, ...]:
                 f"{text(run, 'runtime')} on {text(run, 'workload')}"
             )
     order = {"invalid": 0, "suspect": 1, "note": 2}
+    ranked = sorted(found.items(), key=lambda item: order.get(item[0][0], 3))
+    codes = [key[1] for key, _ in ranked]
     return tuple(
-        Doubt(level=level, code=code, sentence=sentence, fix=fix, runs=tuple(runs))
-        for (level, code, sentence, fix), runs in sorted(found.items(), key=lambda item: order.get(item[0][0], 3))
+        Doubt(
+            level=key[0], code=key[1], sentence=key[2], fix=key[3], runs=tuple(runs), is_first=key[1] not in codes[:at]
+        )
+        for at, (key, runs) in enumerate(ranked)
     )
+
+
+def doubt_codes(found: Sequence[Doubt]) -> tuple[str, ...]:
+    """The codes that change the verdict, the gravest first; a note changes none."""
+    return tuple(dict.fromkeys(one.code for one in found if one.level != "note"))
 
 
 def _cells(run: Plain) -> tuple[Cell, ...]:
