@@ -1,9 +1,13 @@
 """What a real engine must do beyond the common checks: against models whose answer is known, and options it claims."""
 
+import asyncio
+
 from subject import Check, Subject, ask, greedy, read, refused, slots_are_free
 
-from tokenforge.domain.generation import FinishReason, Sampling
+from tokenforge.domain.errors import InvalidRequest
+from tokenforge.domain.generation import FinishReason, Sampling, ScoreRequest
 from tokenforge.models.successor import Recital
+from tokenforge.runtimes.base import Scorer
 
 
 async def an_unknown_token_id_is_refused(subject: Subject) -> None:
@@ -43,6 +47,39 @@ async def logprobs_come_with_every_token(subject: Subject) -> None:
     told = [logprob for chunk in answer.chunks for logprob in chunk.logprobs]
     assert [logprob.token_id for logprob in told] == answer.ids
     assert all(logprob.logprob <= 0 and logprob.top[0][0] == logprob.token_id for logprob in told)
+
+
+async def given_tokens_are_scored_as_they_are_served(subject: Subject) -> None:
+    """Where claimed: a greedy answer, given back, has the likeliest token at each place; while others are served."""
+    if not subject.info.capabilities.prompt_logprobs:
+        return
+    runtime: object = subject.runtime
+    assert isinstance(runtime, Scorer)
+    prompt = subject.prompt(11)
+    answer, _ = await asyncio.gather(ask(subject, prompt, greedy(16)), ask(subject, subject.prompt(12), greedy(16)))
+    given = (*prompt, *answer.ids)
+    told, _ = await asyncio.gather(
+        runtime.score(ScoreRequest(request_id="scored", token_ids=given, top=5)),
+        ask(subject, subject.prompt(13), greedy(16)),
+    )
+    assert [entry.token_id for entry in told] == list(given[1:])
+    assert [entry.top[0][0] for entry in told[len(prompt) - 1 :]] == answer.ids
+    assert all(dict(entry.top).get(entry.token_id, entry.logprob) == entry.logprob < 0 for entry in told)
+
+
+async def tokens_that_cannot_be_scored_are_refused(subject: Subject) -> None:
+    """Where claimed: an unknown id is the caller's fault and ends nothing."""
+    if not subject.info.capabilities.prompt_logprobs:
+        return
+    runtime: object = subject.runtime
+    assert isinstance(runtime, Scorer)
+    for given in ((), (*subject.prompt(), 1_000_000_000)):
+        try:
+            await runtime.score(ScoreRequest(request_id="refused", token_ids=given, top=5))
+        except InvalidRequest:
+            continue
+        raise AssertionError(f"{given} was scored, it should have been refused with InvalidRequest")
+    await subject.runtime.health()
 
 
 async def the_engine_says_what_it_is(subject: Subject) -> None:
@@ -120,6 +157,8 @@ ENGINE_CHECKS: tuple[Check, ...] = (
     a_tiny_top_p_is_greedy_at_any_temperature,
     a_high_temperature_leaves_the_greedy_path,
     logprobs_come_with_every_token,
+    given_tokens_are_scored_as_they_are_served,
+    tokens_that_cannot_be_scored_are_refused,
     the_engine_says_what_it_is,
 )
 """For engines that compute, on `synthetic:tiny`."""

@@ -160,3 +160,20 @@ def test_models_are_a_list() -> None:
     body = json.loads(models_body(["a"], created_s=1, max_model_len=9))
     assert body["object"] == "list"
     assert body["data"][0]["id"] == "a"
+
+
+def test_scores_of_a_prompt_are_told_by_id_with_nothing_for_the_first_token() -> None:
+    likely = TokenLogprob(token_id=4, logprob=-0.1, top=((4, -0.1), (5, -2.0)))
+    unlikely = TokenLogprob(token_id=9, logprob=-7.0, top=((4, -0.1), (5, -2.0)))
+    writer = BodyWriter(head=head_of(stream=False), prompt_scores=(likely, unlikely))
+    writer.add(chunk_of("x", 1, finish=FinishReason.LENGTH))
+    first, second, third = json.loads(writer.body())["choices"][0]["prompt_logprobs"]
+    assert first is None
+    assert second == {"4": {"logprob": -0.1, "rank": 1}, "5": {"logprob": -2.0, "rank": 2}}
+    assert third["9"] == {"logprob": -7.0, "rank": None}
+
+
+def test_an_answer_without_scores_does_not_speak_of_them() -> None:
+    writer = BodyWriter(head=head_of(stream=False))
+    writer.add(chunk_of("x", 1, finish=FinishReason.LENGTH))
+    assert "prompt_logprobs" not in json.loads(writer.body())["choices"][0]

@@ -225,3 +225,23 @@ def test_what_the_runtime_cannot_do_is_refused(field: str, value: object) -> Non
 
 def test_a_plain_request_is_within_any_runtime() -> None:
     refuse_unable(completions(), Capabilities(stop=False, top_p=False, top_k=False), runtime="weak")
+
+
+def test_prompt_logprobs_arrive() -> None:
+    assert completions(prompt_logprobs=5).prompt_logprobs == 5
+    assert completions().prompt_logprobs is None
+
+
+@pytest.mark.parametrize("value", [0, 21, -1, "5", True, 1.5])
+def test_prompt_logprobs_outside_one_to_twenty_are_refused(value: object) -> None:
+    assert refused_field(prompt_logprobs=value) == "prompt_logprobs"
+
+
+def test_prompt_logprobs_are_for_whole_answers_only() -> None:
+    assert refused_field(prompt_logprobs=5, stream=True) == "prompt_logprobs"
+
+
+def test_prompt_logprobs_are_refused_where_a_runtime_cannot_score() -> None:
+    with pytest.raises(InvalidInput, match="prompt_logprobs = 5: runtime sim cannot do this"):
+        refuse_unable(completions(prompt_logprobs=5), Capabilities(), runtime="sim")
+    refuse_unable(completions(prompt_logprobs=5), Capabilities(prompt_logprobs=True), runtime="vllm")

@@ -70,6 +70,15 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """Tokens whose log-probabilities are asked, each after all before it, with the `top` likeliest alternatives."""
+
+    request_id: str
+    token_ids: tuple[int, ...]
+    top: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """What an engine made since the last chunk.
 
@@ -89,9 +98,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a runtime can do per request; anything else asked of it is refused, never dropped."""
+    """What a runtime can do per request; anything else asked of it is refused, never dropped.
+
+    `prompt_logprobs`: it can score given tokens (see `runtimes.base.Scorer`).
+    """
 
     logprobs: bool = False
+    prompt_logprobs: bool = False
     seed: bool = False
     stop: bool = True
     top_p: bool = True

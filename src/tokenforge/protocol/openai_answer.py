@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tokenforge.domain.generation import Chunk, TokenLogprob, Usage
-from tokenforge.protocol.openai_logprobs import chat_logprobs, completion_logprobs
+from tokenforge.protocol.openai_logprobs import chat_logprobs, completion_logprobs, prompt_logprobs
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation
 
 DONE = b"data: [DONE]\n\n"
@@ -98,6 +98,7 @@ class BodyWriter:
     """Gathers the chunks of an answer that is not streamed."""
 
     head: AnswerHead
+    prompt_scores: Sequence[TokenLogprob] | None = None
     chunks: list[Chunk] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> None:
@@ -118,10 +119,13 @@ class BodyWriter:
         )
         body = {
             **_frame(self.head, is_stream=False),
-            "choices": [_choice(self.head, whole, offset=0, key="message")],
+            "choices": [_choice(self.head, whole, offset=0, key="message") | self._scored()],
             "usage": usage_body(whole.usage),
         }
         return json.dumps(body, separators=(",", ":")).encode()
+
+    def _scored(self) -> dict[str, object]:
+        return {} if self.prompt_scores is None else {"prompt_logprobs": prompt_logprobs(self.prompt_scores)}
 
 
 def error_event(body: bytes) -> bytes:

@@ -34,5 +34,20 @@ def chat_logprobs(entries: Sequence[TokenLogprob], token_text: Callable[[int], s
     return {"content": content, "refusal": None}
 
 
+def prompt_logprobs(entries: Sequence[TokenLogprob]) -> list[dict[str, object] | None]:
+    """vLLM's shape for a prompt: by token id, the given one and the likeliest; nothing for the first token."""
+    return [None, *(_by_id(entry) for entry in entries)]
+
+
+def _by_id(entry: TokenLogprob) -> dict[str, object]:
+    ranked = dict(entry.top)
+    rows: dict[str, object] = {
+        str(token_id): {"logprob": logprob, "rank": rank} for rank, (token_id, logprob) in enumerate(entry.top, start=1)
+    }
+    if entry.token_id not in ranked:
+        rows[str(entry.token_id)] = {"logprob": entry.logprob, "rank": None}
+    return rows
+
+
 def _token(text: str, logprob: float) -> dict[str, object]:
     return {"token": text, "logprob": logprob, "bytes": list(text.encode())}

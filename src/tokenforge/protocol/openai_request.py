@@ -61,6 +61,7 @@ class OpenAIRequest:
 
     `is_open_ended`: the client gave no token limit, so `sampling.max_tokens` is only a default for completions and
     means nothing for chat; `sampling_within` puts the room there. `wants_usage` is `stream_options.include_usage`.
+    `prompt_logprobs` is vLLM's own addition: the alternatives wanted for each token of the prompt.
     """
 
     operation: Operation
@@ -73,6 +74,7 @@ class OpenAIRequest:
     wants_usage: bool
     wants_continuous_usage: bool
     wants_token_ids: bool
+    prompt_logprobs: int | None = None
 
     def sampling_within(self, room_tokens: int) -> Sampling:
         """The sampling with its token limit; an open-ended request gets what the model's window leaves."""
@@ -98,6 +100,7 @@ def parse_request(body: bytes, operation: Operation) -> OpenAIRequest:
     is_stream = fields.flag("stream")
     options = _stream_options(fields, is_stream=is_stream)
     wants_token_ids = fields.flag("return_token_ids")
+    prompt_logprobs = None if is_chat else _prompt_logprobs(fields, is_stream=is_stream)
     _refuse_unknown(fields, is_chat=is_chat)
     if fields.faults:
         raise InvalidInput(fields.faults, source=SOURCE)
@@ -112,6 +115,7 @@ def parse_request(body: bytes, operation: Operation) -> OpenAIRequest:
         wants_usage="include_usage" in options,
         wants_continuous_usage="continuous_usage_stats" in options,
         wants_token_ids=wants_token_ids,
+        prompt_logprobs=prompt_logprobs,
     )
 
 
@@ -120,6 +124,7 @@ def refuse_unable(request: OpenAIRequest, capabilities: Capabilities, *, runtime
     sampling = request.sampling
     asked: tuple[tuple[str, bool, object, bool], ...] = (
         ("logprobs", sampling.logprobs is not None, sampling.logprobs, capabilities.logprobs),
+        ("prompt_logprobs", request.prompt_logprobs is not None, request.prompt_logprobs, capabilities.prompt_logprobs),
         ("seed", sampling.seed is not None, sampling.seed, capabilities.seed),
         ("stop", bool(sampling.stop), list(sampling.stop), capabilities.stop),
         ("top_p", sampling.top_p != 1.0, sampling.top_p, capabilities.top_p),
@@ -193,6 +198,13 @@ def _chat_logprobs(fields: Fields) -> int | None:
     return (top or 0) if is_asked else None
 
 
+def _prompt_logprobs(fields: Fields, *, is_stream: bool) -> int | None:
+    top = fields.integer("prompt_logprobs", low=1, high=_MAX_LOGPROBS)
+    if top is not None and is_stream:
+        fields.fault("prompt_logprobs", "is only for whole answers", "set stream to false")
+    return top
+
+
 def _stop(fields: Fields) -> tuple[str, ...]:
     value = fields.values.get("stop", [])
     stops = [value] if isinstance(value, str) else value
@@ -228,7 +240,7 @@ def _stream_options(fields: Fields, *, is_stream: bool) -> frozenset[str]:
 _READ_SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "ignore_eos", "min_tokens"})
 _READ = _READ_SAMPLING | {"model", "stream", "stream_options", "logprobs", "return_token_ids"}
 _READ_CHAT = _READ | {"messages", "max_completion_tokens", "top_logprobs"}
-_READ_COMPLETIONS = _READ | {"prompt"}
+_READ_COMPLETIONS = _READ | {"prompt", "prompt_logprobs"}
 
 
 def _refuse_unknown(fields: Fields, *, is_chat: bool) -> None:

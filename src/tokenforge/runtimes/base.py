@@ -6,9 +6,16 @@ none of them. Whoever writes a runtime proves it with the conformance suite in `
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats
+from tokenforge.domain.generation import (
+    Chunk,
+    GenerateRequest,
+    RuntimeInfo,
+    RuntimeStats,
+    ScoreRequest,
+    TokenLogprob,
+)
 from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.domain.worker import RuntimeSpec
 
@@ -42,6 +49,18 @@ class Runtime(Protocol):
 
     async def close(self, grace_s: float) -> None:
         """End: streams in flight get `grace_s` seconds, then finish=abort. Idempotent; safe after a failed start."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A runtime that can also score given tokens. Optional: who has it sets `Capabilities.prompt_logprobs`."""
+
+    async def score(self, request: ScoreRequest) -> tuple[TokenLogprob, ...]:
+        """One entry for each token but the first: its log-probability after those before it, and the likeliest ones.
+
+        Raises what `generate` raises. The model is the one that serves; the path through it is that of a prompt.
+        """
         ...
 
 

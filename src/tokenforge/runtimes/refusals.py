@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Collection, Mapping
 
 from tokenforge.domain.errors import EngineError, InvalidRequest
-from tokenforge.domain.generation import GenerateRequest, RuntimeInfo, Sampling
+from tokenforge.domain.generation import GenerateRequest, RuntimeInfo, Sampling, ScoreRequest
 
 
 def refuse_unfit(request: GenerateRequest, info: RuntimeInfo, *, vocab_size: int) -> None:
@@ -31,6 +31,13 @@ def refuse_unfit(request: GenerateRequest, info: RuntimeInfo, *, vocab_size: int
         raise InvalidRequest(f"token id {bad} is none of the model's {vocab_size}", field="prompt")
     _refuse_out_of_range(sampling)
     _refuse_lacking(sampling, info)
+
+
+def refuse_unfit_score(request: ScoreRequest, info: RuntimeInfo, *, vocab_size: int) -> None:
+    """Raise InvalidRequest for tokens that cannot be scored; they are held to the rules of a prompt with one token."""
+    one = Sampling(max_tokens=1)
+    as_prompt = GenerateRequest(request_id=request.request_id, prompt_ids=request.token_ids, sampling=one)
+    refuse_unfit(as_prompt, info, vocab_size=vocab_size)
 
 
 def refuse_unknown_args(given: Mapping[str, object], known: Collection[str], *, engine: str) -> None:

@@ -13,11 +13,20 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from tokenforge.domain.errors import EngineDead, EngineError, Overloaded
-from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, RuntimeStats, Usage
+from tokenforge.domain.generation import (
+    Chunk,
+    FinishReason,
+    GenerateRequest,
+    RuntimeInfo,
+    RuntimeStats,
+    ScoreRequest,
+    TokenLogprob,
+    Usage,
+)
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams
-from tokenforge.runtimes.refusals import refuse_unfit
+from tokenforge.runtimes.refusals import refuse_unfit, refuse_unfit_score
 from tokenforge.runtimes.transformers_plan import QUANTS, make_recipe
 
 if TYPE_CHECKING:
@@ -40,6 +49,7 @@ class TransformersRuntime:
         self._queues: dict[str, asyncio.Queue[Any]] = {}
         self._serial = itertools.count()
         self._watcher: asyncio.Task[None] | None = None
+        self._scoring = asyncio.Lock()
 
     async def start(self) -> RuntimeInfo:
         """Load the model in a thread."""
@@ -68,6 +78,13 @@ class TransformersRuntime:
                 del self._queues[request.request_id]
                 if not is_ended:
                     batching.cancel(key)
+
+    async def score(self, request: ScoreRequest) -> tuple[TokenLogprob, ...]:
+        """Log-probabilities of given tokens, one request after another, in a thread."""
+        batching, info = self._ready()
+        refuse_unfit_score(request, info, vocab_size=batching.vocab_size)
+        async with self._scoring:
+            return await asyncio.to_thread(batching.scoring.score, request)
 
     async def abort(self, request_id: str) -> None:
         """End one request now."""

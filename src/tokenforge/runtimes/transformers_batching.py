@@ -22,9 +22,10 @@ from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.refusals import refuse_unknown_args
 from tokenforge.runtimes.transformers_plan import OWN_ARGS, QUANTS, CachePlan, ModelShape, config_options, plan_cache
 from tokenforge.runtimes.transformers_sampling import put_ours_in, request_options, switch_on
+from tokenforge.runtimes.transformers_scoring import Scoring
 
 _DTYPES = {Quant.FP32: torch.float32, Quant.BF16: torch.bfloat16, Quant.FP16: torch.float16}
-_CAPABILITIES = Capabilities(ignore_eos=True)
+_CAPABILITIES = Capabilities(prompt_logprobs=True, ignore_eos=True)
 _CACHE_LIMIT_S = 60.0
 _FIRST_STEP_LIMIT_S = 120.0
 _STOP_LIMIT_S = 10.0
@@ -34,12 +35,15 @@ _NO_EOS = -1
 class Batching:
     """A model with a running batching thread. `submit` and `cancel` belong to the event loop."""
 
-    def __init__(self, spec: RuntimeSpec, *, model: Any, manager: Any, plan: CachePlan, max_model_len: int) -> None:
+    def __init__(
+        self, spec: RuntimeSpec, *, model: Any, manager: Any, plan: CachePlan, max_model_len: int, scoring: Scoring
+    ) -> None:
         self._spec = spec
         self._model = model
         self._manager = manager
         self._plan = plan
         self._max_model_len = max_model_len
+        self.scoring = scoring
         self.max_num_seqs = plan.max_num_seqs
         self.vocab_size = int(model.config.get_text_config().vocab_size)
         self.eos_ids = _eos_ids(model)
@@ -53,13 +57,14 @@ class Batching:
             raise EngineError(f"tensor_parallel is {spec.tensor_parallel}, Transformers runs on one device here")
         model = _load_model(spec)
         window = _window(spec, model)
+        scoring = Scoring(model)
         plan = plan_cache(_shape(model), accelerator=spec.accelerator, max_model_len=window, args=spec.engine_args)
         config = ContinuousBatchingConfig(**config_options(plan, args=spec.engine_args, known=known))
         vocab_size = int(model.config.get_text_config().vocab_size)
         base = switch_on(vocab_size=vocab_size, eos_ids=_eos_ids(model))
         manager = model.init_continuous_batching(generation_config=base, continuous_batching_config=config)
         put_ours_in(manager.logit_processor)
-        batching = cls(spec, model=model, manager=manager, plan=plan, max_model_len=window)
+        batching = cls(spec, model=model, manager=manager, plan=plan, max_model_len=window, scoring=scoring)
         manager.start()
         try:
             batching._first_step()

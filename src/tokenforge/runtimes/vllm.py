@@ -12,11 +12,19 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from tokenforge.domain.errors import EngineDead, EngineError
-from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats, Usage
+from tokenforge.domain.generation import (
+    Chunk,
+    GenerateRequest,
+    RuntimeInfo,
+    RuntimeStats,
+    ScoreRequest,
+    TokenLogprob,
+    Usage,
+)
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams
-from tokenforge.runtimes.refusals import refuse_unfit
+from tokenforge.runtimes.refusals import refuse_unfit, refuse_unfit_score
 from tokenforge.runtimes.vllm_recipe import QUANTS, make_recipe
 
 if TYPE_CHECKING:
@@ -53,6 +61,13 @@ class VllmRuntime:
                     yield chunk
                     if chunk.finish is not None:
                         return
+
+    async def score(self, request: ScoreRequest) -> tuple[TokenLogprob, ...]:
+        """Log-probabilities of given tokens."""
+        engine, info = self._ready()
+        refuse_unfit_score(request, info, vocab_size=engine.vocab_size)
+        with self._open.hold(request.request_id), engine.faults():
+            return await engine.score(request)
 
     async def abort(self, request_id: str) -> None:
         """End one request now."""

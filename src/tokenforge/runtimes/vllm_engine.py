@@ -27,6 +27,7 @@ from tokenforge.domain.generation import (
     RuntimeInfo,
     RuntimeStats,
     Sampling,
+    ScoreRequest,
     TokenLogprob,
     Usage,
 )
@@ -36,7 +37,7 @@ from tokenforge.runtimes.refusals import refuse_unknown_args
 from tokenforge.runtimes.vllm_recipe import QUANTS
 
 _DTYPES = {Quant.FP32: "float32", Quant.BF16: "bfloat16", Quant.FP16: "float16"}
-_CAPABILITIES = Capabilities(logprobs=True, seed=True, min_tokens=True, ignore_eos=True)
+_CAPABILITIES = Capabilities(logprobs=True, prompt_logprobs=True, seed=True, min_tokens=True, ignore_eos=True)
 _SHUTDOWN_S = 10.0
 
 
@@ -89,6 +90,21 @@ class VllmEngine:
         prompt = {"type": "token", "prompt_token_ids": list(request.prompt_ids)}
         outputs: AsyncGenerator[Any, None] = self._llm.generate(prompt, _params(request.sampling), request.request_id)
         return outputs
+
+    async def score(self, request: ScoreRequest) -> tuple[TokenLogprob, ...]:
+        """The engine's prompt log-probabilities; one token is made and thrown away. Its prefix cache is not read."""
+        prompt = {"type": "token", "prompt_token_ids": list(request.token_ids)}
+        params = SamplingParams(
+            max_tokens=1, temperature=0.0, prompt_logprobs=request.top, detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )  # fmt: skip
+        last = None
+        async for output in self._llm.generate(prompt, params, request.request_id):
+            last = output
+        rows = list(last.prompt_logprobs or ())[1:] if last is not None else []
+        if len(rows) != len(request.token_ids) - 1:
+            raise EngineError(f"vLLM scored {len(rows)} of {len(request.token_ids) - 1} tokens")
+        return _logprobs(request.token_ids[1:], rows)
 
     def to_chunk(self, output: Any, before: Usage, *, made_ns: int) -> Chunk:
         """One output in our words; `before` is the usage so far."""

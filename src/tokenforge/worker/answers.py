@@ -7,12 +7,12 @@ is the stream's last event. No wait is endless: neither for the engine nor for a
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import EngineError, NotFound, TokenForgeError
-from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo
+from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, ScoreRequest, TokenLogprob
 from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWriter, error_event
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
@@ -86,9 +86,21 @@ async def _generate(service: Service, exchange: Exchange) -> None:
     with service.admission.place():
         call = await _call(service, request, info)
         head = _head(service, request, call.request_id)
+        scores = await _scores(service, request, call)
         async with aclosing(service.host.generate(call)) as chunks:
             watched = _watched(service.metrics, exchange, chunks)
-            await (_stream if request.is_stream else _whole)(exchange, head, watched)
+            if request.is_stream:
+                await _stream(exchange, head, watched)
+            else:
+                await _whole(exchange, BodyWriter(head=head, prompt_scores=scores), watched)
+
+
+async def _scores(service: Service, request: OpenAIRequest, call: GenerateRequest) -> Sequence[TokenLogprob] | None:
+    if request.prompt_logprobs is None:
+        return None
+    asked = ScoreRequest(request_id=service.new_id(), token_ids=call.prompt_ids, top=request.prompt_logprobs)
+    async with asyncio.timeout(STALL_LIMIT_S):
+        return await service.host.score(asked)
 
 
 async def _call(service: Service, request: OpenAIRequest, info: RuntimeInfo) -> GenerateRequest:
@@ -158,8 +170,7 @@ async def _begin(exchange: Exchange) -> None:
     await send_head(exchange.send, status=200, content_type="text/event-stream; charset=utf-8", headers=headers)
 
 
-async def _whole(exchange: Exchange, head: AnswerHead, chunks: AsyncGenerator[Chunk, None]) -> None:
-    writer = BodyWriter(head=head)
+async def _whole(exchange: Exchange, writer: BodyWriter, chunks: AsyncGenerator[Chunk, None]) -> None:
     async with aclosing(chunks) as stream:
         async for chunk in stream:
             writer.add(chunk)

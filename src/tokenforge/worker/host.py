@@ -11,12 +11,12 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import cast
 
-from tokenforge.domain.errors import EngineDead, NotReady, TokenForgeError
-from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats
+from tokenforge.domain.errors import EngineDead, InvalidRequest, NotReady, TokenForgeError
+from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats, ScoreRequest, TokenLogprob
 from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.protocol.worker_spec import WorkerPhase, can_step
-from tokenforge.runtimes.base import Runtime
+from tokenforge.runtimes.base import Runtime, Scorer
 from tokenforge.runtimes.text import with_text
 from tokenforge.worker.prompts import Prompts, read_specials
 
@@ -90,6 +90,18 @@ class Host:
             async with aclosing(cast("AsyncGenerator[Chunk, None]", chunks)) as stream:
                 async for chunk in stream:
                     yield chunk
+        except EngineDead as error:
+            if not self._is_closing:
+                self.fail(error)
+            raise
+
+    async def score(self, request: ScoreRequest) -> tuple[TokenLogprob, ...]:
+        """Log-probabilities of given tokens. Raises InvalidRequest where the runtime cannot score."""
+        runtime: object = self._runtime
+        if self.info is None or not isinstance(runtime, Scorer):
+            raise InvalidRequest("this runtime cannot score a prompt", field="prompt_logprobs", hint="leave it out")
+        try:
+            return await runtime.score(request)
         except EngineDead as error:
             if not self._is_closing:
                 self.fail(error)
