@@ -51,11 +51,15 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """The reference twice: answering one at a time, and in a batch. What differs between the two is its noise floor."""
+    """The reference twice: answering one at a time, and in a batch. What differs between the two is its noise floor.
+
+    `texts` are the prompts as text, where one of the two servers takes no token ids.
+    """
 
     model: str
     prompts: tuple[tuple[int, ...], ...]
-    vocab_size: int | None
+    texts: tuple[str, ...] | None = None
+    vocab_size: int
     alone: Recording
     batched: Recording
 
