@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ScheduleTimer, ask_for_kernel_stamps
+from tokenforge.bench.driver.priority import take_priority
 
 _LEAD_NS = 50_000_000
 _READ_BYTES = 65536
@@ -110,6 +111,7 @@ def main() -> None:
     asked = parser.parse_args()
     requests = [_request(number, asked.tokens) for number in range(asked.requests)]
     due = None if asked.streams else _due(asked.requests, rate=asked.rate, seed=asked.seed)
+    take_priority()
     client = RawClient(port=asked.port, requests=requests, due=due, streams=asked.streams)
     client.run()
     rows = [

@@ -26,3 +26,14 @@ def test_what_is_told_is_what_the_kernel_does() -> None:
 def test_without_the_right_to_it_nothing_breaks() -> None:
     drop = "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
     assert " ".join(_told(drop)).startswith("normal;False")
+
+
+def test_sleeps_are_ended_without_slack() -> None:
+    script = """
+import ctypes
+from tokenforge.bench.driver.priority import wake_sharply
+wake_sharply()
+print(ctypes.CDLL(None).prctl(30, 0, 0, 0, 0))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1"

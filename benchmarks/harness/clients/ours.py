@@ -20,7 +20,7 @@ class Ours:
 
     name = "tokenforge"
     bound_ms = 1.0
-    first_rate = 400.0
+    first_rate = 800.0
     stream_requests = 4096
     zero = "the schedule"
 

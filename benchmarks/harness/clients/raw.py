@@ -46,7 +46,7 @@ class RawPython:
 
     name = "raw Python"
     bound_ms = 1.0
-    first_rate = 600.0
+    first_rate = 800.0
     stream_requests = 4096
     zero = "the schedule"
 

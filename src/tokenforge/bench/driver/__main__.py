@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.driver.loop import LoadLoop
-from tokenforge.bench.driver.priority import take_priority
+from tokenforge.bench.driver.priority import take_priority, wake_sharply
 from tokenforge.bench.journal import JournalWriter
 
 _ORIGIN = struct.Struct("<q")
@@ -29,6 +29,7 @@ def main(path: str) -> int:
         loop = LoadLoop(job=job, journal=journal, control_fd=0)
         signal.signal(signal.SIGTERM, lambda *_: loop.stop("the driver process was terminated"))
         loop.begin()
+        wake_sharply()
         os.write(1, f"ready {take_priority()}\n".encode())
         word = os.read(0, _ORIGIN.size)
         if len(word) == _ORIGIN.size:

@@ -29,6 +29,7 @@ class Exchange:
         "end_ns",
         "framer",
         "headers_ns",
+        "is_chunked",
         "is_over",
         "is_retry",
         "is_waiting",
@@ -50,6 +51,7 @@ class Exchange:
         self.framer = ResponseFramer()
         self.answer = Answer()
         self.broken: tuple[Outcome, str] | None = None
+        self.is_chunked = False
         self.is_over = False
         self.is_retry = False
         self.is_waiting = False
@@ -76,6 +78,7 @@ class Exchange:
                 self._body += body
             is_plain = self.is_stream and framer.is_between_chunks and splitter.is_between_events
         self.reads.clear()
+        self.is_chunked = framer.is_chunked
         return framer.done or framer.error is not None
 
     def interpret(self, limit: int) -> bool:

@@ -18,15 +18,18 @@ from tokenforge.bench.driver.conversations import ConversationSchedule, openers_
 from tokenforge.bench.driver.exchange import Exchange
 from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.driver.ledger import Ledger
+from tokenforge.bench.driver.pace import Pace
 from tokenforge.bench.driver.schedule import NEVER, ClosedSchedule, OpenSchedule, Schedule
 from tokenforge.bench.driver.traffic import Traffic
 from tokenforge.bench.journal import JournalWriter
 
 _NS = 1_000_000_000
-_TICK_NS = 50_000_000
+_TICK_NS = 100_000_000
 _HEARTBEAT_TICKS = 2
 _SLACK_NS = 150_000
 _AWAKE_NS = 150_000
+_BATCH = 8
+_OPEN_PAUSE_NS, _OTHER_PAUSE_NS, _LEAST_PAUSE_NS = 2_000_000, 200_000, 30_000
 _PAUSE_NS = 3_000_000
 _MAX_BACKLOG = 1_024
 _READ_BYTES = 16_384
@@ -66,6 +69,11 @@ class LoadLoop:
         self._traffic = Traffic(
             job=job, connector=connector, schedule=self._schedule, ledger=self._ledger, clock=self._clock
         )
+        is_plain = job.concurrency is None and all(before < 0 for before in job.after)
+        self._pace = Pace(longest_ns=_OPEN_PAUSE_NS if is_plain else _OTHER_PAUSE_NS)
+        self._look_ns = 0
+        self._reads = 0
+        self._reads_at_tick = 0
         self._unframed: deque[Connection] = deque()
         self._sent_at_tick = 0
         self._ticks = 0
@@ -103,6 +111,7 @@ class LoadLoop:
                     break
             events = self._wait(now_ns, next_tick_ns)
             if events:
+                self._reads += len(events)
                 self._serve(events)
                 while ledger.backlog > _MAX_BACKLOG:
                     ledger.work()
@@ -113,18 +122,30 @@ class LoadLoop:
         self._end()
 
     def _wait(self, now_ns: int, next_tick_ns: int) -> list[tuple[int, int]]:
-        """Events; at once if answers wait to be read and nothing is due soon, or if something is due within moments.
+        """Events, once the pause since the last look is over; none at once if answers wait to be read meanwhile.
 
-        A core that sleeps wakes late by a tenth of a millisecond and more, so after a pause the wait ends early, and
-        the last of it is spent awake.
+        A core that sleeps wakes late by a tenth of a millisecond and more, so after a long time without a send the wait
+        ends early, and the last of it is spent awake.
         """
         due_ns = min(self._schedule.due_ns, self._traffic.hang_up_ns)
         if due_ns != self._aimed_ns:
             self._aimed_ns = due_ns
             self._wake_ns = due_ns - _AWAKE_NS if due_ns - now_ns > _PAUSE_NS else due_ns
             self._timer.arm(0 if due_ns == NEVER else self._wake_ns)
-        is_awake = now_ns >= self._wake_ns or (self._has_work and due_ns - now_ns > _SLACK_NS)
-        return self._epoll.poll(0 if is_awake else max(0.0, (next_tick_ns - now_ns) / _NS))
+        timeout_s = 0.0
+        if now_ns < self._wake_ns:
+            if not self._has_work or due_ns - now_ns <= _SLACK_NS:
+                self._rest(now_ns, min(self._look_ns, self._wake_ns, next_tick_ns))
+                timeout_s = max(0.0, (next_tick_ns - now_ns) / _NS)
+            elif now_ns < self._look_ns:
+                return []
+        events = self._epoll.poll(timeout_s)
+        self._look_ns = time.monotonic_ns() + self._pace.pause_ns
+        return events
+
+    def _rest(self, now_ns: int, until_ns: int) -> None:
+        if until_ns - now_ns >= _LEAST_PAUSE_NS:
+            time.sleep((until_ns - now_ns) / _NS)
 
     @property
     def _has_work(self) -> bool:
@@ -137,19 +158,20 @@ class LoadLoop:
     def _serve(self, events: list[tuple[int, int]]) -> None:
         """Take what arrived; whatever falls due meanwhile is sent in between."""
         clock, schedule, connections, receive = time.monotonic_ns, self._schedule, self._traffic.open, self._receive
-        for fd, mask in events:
+        for start in range(0, len(events), _BATCH):
             now_ns = clock()
             if now_ns >= schedule.due_ns:
                 self._send_due()
-            connection = connections.get(fd)
-            if connection is None:
-                if fd == self._control_fd:
-                    self._hear()
-                continue
-            if mask & _WRITE:
-                self._traffic.push(connection)
-            if mask != _WRITE:
-                receive(connection, now_ns)
+            for fd, mask in events[start : start + _BATCH]:
+                connection = connections.get(fd)
+                if connection is None:
+                    if fd == self._control_fd:
+                        self._hear()
+                    continue
+                if mask & _WRITE:
+                    self._traffic.push(connection)
+                if mask != _WRITE:
+                    receive(connection, now_ns)
 
     def _work_ahead(self) -> None:
         """Use a quiet moment: frame a running answer, so that less is left to do at its end, or read a framed one."""
@@ -179,7 +201,7 @@ class LoadLoop:
             return
         reads = exchange.reads
         reads.append((data, ancillary, now_ns))
-        if data[-4:] != _END and len(data) >= _END_BYTES and exchange.framer.is_chunked:
+        if exchange.is_chunked and data[-4:] != _END and len(data) >= _END_BYTES:
             if len(reads) == _FRAME_AHEAD_READS:
                 self._unframed.append(connection)
             if len(reads) < _FRAME_READS:
@@ -190,7 +212,7 @@ class LoadLoop:
         is_whole = exchange.frame(self._clock)
         if is_whole:
             self._traffic.complete(connection)
-        elif exchange.framer.is_chunked:
+        elif exchange.is_chunked:
             self._ledger.touch(exchange)
 
     def _decrypted(self, connection: Connection, data: bytes) -> bytes:
@@ -213,6 +235,8 @@ class LoadLoop:
         else:
             traffic.open_ahead(min(max(_OPEN_AHEAD_MIN, ledger.sent - self._sent_at_tick), _OPEN_AHEAD_MAX))
         self._sent_at_tick = ledger.sent
+        self._pace.note(reads=self._reads - self._reads_at_tick, streams=len(traffic.in_flight), over_ns=_TICK_NS)
+        self._reads_at_tick = self._reads
         ledger.sweep()
         self._ticks += 1
         if self._ticks % _HEARTBEAT_TICKS == 0:
