@@ -42,11 +42,12 @@ def reason(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSummary:
-    """One latency metric of one run, in ms."""
+    """One latency metric of one run, in ms. `effective` is how many independent values the `count` are worth."""
 
     metric: str
     unit: str
     count: int
+    effective: float
     mean: Estimate
     p50: Estimate
     p90: Estimate

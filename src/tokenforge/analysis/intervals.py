@@ -6,7 +6,7 @@ so, and how much more it needs.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +20,7 @@ _RULE_CONFIDENCE = 0.99
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval. Absent is None, and then `note` says why."""
+    """A number with its 95 % interval. Absent is None, and then `note` says why; else it says what to heed."""
 
     value: float | None
     low: float | None = None
@@ -58,6 +58,11 @@ def wilson(*, successes: float, total: float) -> Estimate:
     return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
+def within_note(trials: int) -> str:
+    """What an interval from inside too few trials leaves out."""
+    return f"within {trials} trial{'s' * (trials > 1)}: how trials differ is not in it"
+
+
 @cache
 def samples_needed(*, quantile: float, over: int = 0) -> int:
     """MLPerf's early stopping: how many samples a claim about a quantile needs when `over` of them lie above it.
@@ -72,30 +77,3 @@ def samples_needed(*, quantile: float, over: int = 0) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if betainc(middle, over + 1, quantile) <= 1 - _RULE_CONFIDENCE else (middle, high)
     return high + over
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantileSamples:
-    """What a quantile is estimated from, an entry per trial. `effective` is what `counts` are worth if independent."""
-
-    values: Sequence[float | None]
-    counts: Sequence[int]
-    effective: Sequence[float]
-
-
-def quantile_over_trials(
-    samples: QuantileSamples, *, name: str, quantile: float, pooled: Callable[[], float]
-) -> Estimate:
-    """A quantile: over trials where each can carry it, else pooled without an interval, else "not estimable"."""
-    needed = samples_needed(quantile=quantile)
-    total = sum(samples.counts)
-    if total == 0:
-        return Estimate(value=None, note="no data")
-    if total < needed:
-        return Estimate(value=None, note=f"{name} not estimable (needs {needed - total} more)")
-    worth = sum(samples.effective) / len(samples.effective)
-    if worth >= needed and min(samples.counts) >= needed:
-        return over_trials(samples.values)
-    mean_count = total / len(samples.counts)
-    short = math.ceil(max(needed - min(samples.counts), mean_count * (needed / max(worth, 1.0) - 1)))
-    return Estimate(value=pooled(), note=f"no interval (needs {short:,} more per trial)")

@@ -5,26 +5,26 @@ sentences that say what came out and whether to believe it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tokenforge.analysis.benchmark_summary import BenchmarkSummary
 from tokenforge.analysis.comparisons import Measured, compare_runs
-from tokenforge.analysis.dependence import effective_size
 from tokenforge.analysis.document import Facts, RunFacts, read_facts
 from tokenforge.analysis.figures import MetricSummary, RunSummary, Validity
 from tokenforge.analysis.head_to_head import judge_comparison
 from tokenforge.analysis.headline import headline
 from tokenforge.analysis.instrument import read_instrument
-from tokenforge.analysis.intervals import Estimate, QuantileSamples, over_trials, quantile_over_trials
-from tokenforge.analysis.latency import METRICS, QUANTILES, pooled, trial_metric
+from tokenforge.analysis.intervals import Estimate, over_trials
+from tokenforge.analysis.latency import METRICS, QUANTILES, trial_metric
 from tokenforge.analysis.limit_basis import LimitBasis, NoBasis, read_bases
 from tokenforge.analysis.limit_load import trial_loads
+from tokenforge.analysis.quantiles import estimate_mean, estimate_quantile, read_samples
 from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.run_limits import run_limits
-from tokenforge.analysis.throughput import Rates
+from tokenforge.analysis.shares import estimate_share
+from tokenforge.analysis.throughput import Rates, good_requests
 from tokenforge.analysis.trials import Trial, measure_trials
 from tokenforge.analysis.validity import judge, verdict_of
 from tokenforge.analysis.validity_limits import doubt_limits
@@ -66,6 +66,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
     attempted = sum(int(trial.attempted.sum()) for trial in trials)
     ok = sum(int(trial.counted.sum()) for trial in trials)
     rates = tuple(trial.rates for trial in trials)
+    latencies = {metric: _metric_summary(trials, metric) for metric in METRICS}
     output_rate = over_trials([rate.output_tokens_per_s for rate in rates])
     return RunSummary(
         run_id=run.id,
@@ -86,14 +87,14 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
         output_tokens_per_s=output_rate,
         total_tokens_per_s=over_trials([rate.total_tokens_per_s for rate in rates]),
         goodput=over_trials([rate.goodput for rate in rates]),
-        attainment=over_trials([rate.attainment for rate in rates], ceiling=1.0),
+        attainment=_attainment(run, trials, latencies["ttft" if run.workload.is_open else "ttft_service"]),
         attainment_asked=run.workload.slo_attainment if run.workload.has_slo else None,
         mean_in_flight=over_trials([rate.mean_in_flight for rate in rates]),
         prompt_tokens_mean=_mean_count(trials, "prompt_tokens"),
         output_tokens_mean=_mean_count(trials, "output_tokens"),
         saturated=any(reason.code == "over_saturated" for reason in reasons),
         cost_per_million_output=cost_per_million(output_rate, facts.price_per_hour),
-        latencies={metric: _metric_summary(trials, metric) for metric in METRICS},
+        latencies=latencies,
         trials=rates,
         verdict=verdict_of(reasons),
         reasons=reasons,
@@ -121,49 +122,31 @@ def cost_per_million(output_tokens_per_s: Estimate, price_per_hour: float | None
 
 
 def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:
-    per_trial, worth = [], []
-    for trial in trials:
-        values = trial.latencies.samples(metric)
-        worth.append({name: effective_size(values, quantile=quantile) for name, quantile in QUANTILES})
-        per_trial.append(trial_metric(values, trial=trial.requests.trial, may_reorder=True))
-        del values
-    together = _pooled_quantiles(trials, metric)
-    quantiles = {
-        name: quantile_over_trials(
-            QuantileSamples(
-                values=[getattr(one, name) for one in per_trial],
-                counts=[one.count for one in per_trial],
-                effective=[one[name] for one in worth],
-            ),
-            name=name,
-            quantile=quantile,
-            pooled=partial(together, name),
-        )
-        for name, quantile in QUANTILES
-    }
+    values = [trial.latencies.samples(metric) for trial in trials]
+    samples = read_samples(values)
+    per_trial = tuple(
+        trial_metric(ordered, trial=trial.requests.trial) for ordered, trial in zip(values, trials, strict=True)
+    )
+    quantiles = {name: estimate_quantile(samples, name=name, quantile=quantile) for name, quantile in QUANTILES}
     return MetricSummary(
         metric=metric,
         unit="ms",
-        count=sum(one.count for one in per_trial),
-        mean=over_trials([one.mean for one in per_trial], floor=None if metric == "lag" else 0.0),
+        count=len(samples.ordered),
+        effective=samples.effective,
+        mean=estimate_mean(samples, [one.mean for one in per_trial], floor=None if metric == "lag" else 0.0),
         p50=quantiles["p50"],
         p90=quantiles["p90"],
         p95=quantiles["p95"],
         p99=quantiles["p99"],
-        per_trial=tuple(per_trial),
+        per_trial=per_trial,
     )
 
 
-def _pooled_quantiles(trials: Sequence[Trial], metric: str) -> Callable[[str], float]:
-    """Quantiles of all trials together, by name; computed when first asked for."""
-
-    @cache
-    def quantiles() -> Mapping[str, float]:
-        values = pooled([trial.latencies for trial in trials], metric)
-        marks = np.quantile(values, [quantile for _, quantile in QUANTILES], overwrite_input=True)
-        return dict(zip((name for name, _ in QUANTILES), marks.tolist(), strict=True))
-
-    return lambda name: quantiles()[name]
+def _attainment(run: RunFacts, trials: Sequence[Trial], waits: MetricSummary) -> Estimate:
+    if not run.workload.has_slo:
+        return Estimate(value=None, note="no data")
+    good = [good_requests(one.requests, one.latencies, run.workload)[one.attempted] for one in trials]
+    return estimate_share(good, worth=waits.effective / waits.count if waits.count else 1.0)
 
 
 def _warm_up_requests(trial: Trial) -> int:

@@ -24,14 +24,19 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("Within SLO", "Good requests as a share of all that were attempted; an error is not good."),
     (
         "Interval",
-        "95 % t-interval over trials, not over requests: requests of one trial wait behind each other and are no "
-        "independent witnesses. With fewer than 3 trials there is none.",
+        "Made again and again in the same way, 95 of 100 such ranges hold the true value. It asks how trials differ, "
+        "not requests: requests of one trial wait behind each other and are no independent witnesses. With fewer than "
+        "3 trials it can only ask how stretches of a trial differ, and says so.",
+    ),
+    (
+        "Worth in independent requests",
+        "Neighbours that queue behind each other say the same thing. This is how many requests that know nothing of "
+        "each other would say as much, judged by TTFT.",
     ),
     (
         "p99 not estimable",
-        "A quantile is shown only when there are enough requests to bound it with 99 % confidence: 459 for p99, 90 for "
-        "p95, 44 for p90. It has an interval only when each trial is worth that many independent ones: requests that "
-        "queue behind each other count for less.",
+        "A quantile is shown only when the requests are worth enough independent ones to bound it with 99 % "
+        "confidence: 459 for p99, 90 for p95, 44 for p90. It has an interval only when each trial is worth that many.",
     ),
     (
         "Ratio",

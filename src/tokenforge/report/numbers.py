@@ -19,11 +19,15 @@ def number_text(value: float | None, *, digits: int = 3) -> str:
 
 
 def estimate_text(estimate: Plain) -> str:
-    """`78.4 (70.1 to 86.7)`, the value alone where there is no interval, or the note where there is no value."""
+    """`78.4 (70.1 to 86.7)`, the value alone where there is no interval, or the note where there is no value.
+
+    What an interval leaves out follows it.
+    """
     value, low, high = (number(estimate, key) for key in ("value", "low", "high"))
     if value is None:
         note = text(estimate, "note")
         return UNKNOWN if note in {None, "no data"} else str(note)
     if low is None or high is None:
         return number_text(value)
-    return f"{number_text(value)} ({number_text(low)} to {number_text(high)})"
+    note = text(estimate, "note")
+    return f"{number_text(value)} ({number_text(low)} to {number_text(high)}{f', {note}' if note else ''})"

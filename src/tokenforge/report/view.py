@@ -21,7 +21,7 @@ _VERDICT_WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A value with its interval or the note that explains why there is none."""
+    """A value with its interval, and a note on why there is none or what it leaves out."""
 
     label: str
     value: str
@@ -161,6 +161,7 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
     e2e = section(latencies, "e2e" if is_open else "e2e_service")
     cells = [
         Cell(label="Requests", value=number_text(number(run, "ok")), interval=_others(run)),
+        Cell(label="Worth in independent requests", value=_effective_text(ttft)),
         _rate_cell(run, is_open=is_open),
         _cell("Output tokens/s", section(run, "output_tokens_per_s")),
         _cell("TTFT mean, ms", section(ttft, "mean")),
@@ -178,6 +179,12 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
         label = "Cost per 1M output tokens, at this load" if is_open else "Cost per 1M output tokens"
         cells.append(_cell(label, section(run, "cost_per_million_output")))
     return tuple(cells)
+
+
+def _effective_text(metric: Plain) -> str:
+    """Whole requests; old records do not say."""
+    effective = number(metric, "effective")
+    return UNKNOWN if effective is None else number_text(float(round(effective)))
 
 
 def _others(run: Plain) -> str:
@@ -205,7 +212,7 @@ def _cell(label: str, estimate: Plain) -> Cell:
         return Cell(label=label, value=UNKNOWN, note="" if note == "no data" else note)
     if low is None or high is None:
         return Cell(label=label, value=number_text(value), note=note)
-    return Cell(label=label, value=number_text(value), interval=f"{number_text(low)} to {number_text(high)}")
+    return Cell(label=label, value=number_text(value), interval=f"{number_text(low)} to {number_text(high)}", note=note)
 
 
 def _share_cell(label: str, estimate: Plain) -> Cell:
