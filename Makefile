@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-harness test check lint types contracts test-science unit reference clean
+.PHONY: help run-api bench bench-harness test check lint types contracts test-science unit reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -17,6 +17,9 @@ $(READY): pyproject.toml
 	@echo "Installing TokenForge into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+run-api: $(READY) ## Run the platform here: one API over all runtimes (ARGS="--port 8080")
+	@$(BIN)/tokenforge up $(ARGS)
 
 bench: $(READY) ## Benchmark a small model on vLLM and Transformers, write the report (FILE=... for another)
 	@$(BIN)/tokenforge bench $(or $(FILE),configs/benchmark.yaml) $(ARGS)

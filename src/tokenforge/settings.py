@@ -29,6 +29,9 @@ class Settings:
     openai_api_key: str | None
     """`OPENAI_API_KEY` (OpenAI's own): sent to a server named by URL; never logged, never recorded."""
 
+    server: str | None
+    """`TOKENFORGE_SERVER`: the address that client commands speak to; default is what `up` runs here."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -46,6 +49,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         extra_indexes=tuple(env.get("PIP_EXTRA_INDEX_URL", "").split()),
         child_env=env,
         openai_api_key=env.get("OPENAI_API_KEY") or None,
+        server=env.get("TOKENFORGE_SERVER") or None,
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tokenforge.domain.errors import TooLarge
-from tokenforge.worker.http import ClientGone, Message, Scope, read_body, request_id, send_whole, until_gone
+from tokenforge.protocol.asgi import ClientGone, Message, Scope, read_body, request_id, send_whole, until_gone
 
 
 def receive_of(*messages: Message) -> Callable[[], Awaitable[Message]]:

@@ -20,7 +20,7 @@ from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.models.resolve import ResolvedModel, resolve_model
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.environments import Environment, ensure_environment
-from tokenforge.runtimes.registry import find_plug
+from tokenforge.runtimes.registry import find_plug, require_quant
 
 START_LIMIT_S = 900.0
 _MAX_WAITING = 20_000
@@ -98,12 +98,7 @@ async def start_target(model: ResolvedModel, runtime: RuntimeRef, benchmark: Ben
 def prepare_environment(runtime: RuntimeRef, benchmark: Benchmark, kit: Kit) -> Environment:
     """Check that the runtime can do what is asked, and make (or find) its environment."""
     plug = find_plug(runtime.name)
-    can = plug.quants.get(kit.accelerator, frozenset())
-    if benchmark.quant is not None and benchmark.quant not in can:
-        hint = f"on {kit.accelerator} it can load: {', '.join(sorted(can)) or 'nothing'}"
-        raise InvalidInput(
-            [Fault(field="quant", value=str(benchmark.quant), message=f"{runtime.name} can't load it", hint=hint)]
-        )
+    require_quant(plug, benchmark.quant, kit.accelerator)
     return ensure_environment(
         plug.recipe(runtime.version, kit.accelerator),
         runtime=runtime.name,

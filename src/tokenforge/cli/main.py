@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tokenforge.cli.platform_commands import add_platform_commands
 from tokenforge.domain.errors import InvalidInput, NotFound, TokenForgeError
 
 _HELP = "Deploy, serve and benchmark large language models across runtime engines, with numbers that hold."
@@ -17,6 +18,8 @@ runtimes_app = typer.Typer(help="List runtimes, install or check their environme
 models_app = typer.Typer(help="Make synthetic models, describe any model.", no_args_is_help=True)
 app.add_typer(runtimes_app, name="runtimes")
 app.add_typer(models_app, name="models")
+
+add_platform_commands(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results. Default: runs/<time>-<name>.")]

@@ -1,13 +1,14 @@
 """The port to wherever workers run: start one, watch it, stop it. `local` is child processes of this machine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from tokenforge.domain.errors import WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
 from tokenforge.domain.worker import WorkerSpec
+from tokenforge.protocol.worker_spec import WorkerPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,4 +59,50 @@ class Cluster(Protocol):
 
     async def close(self) -> None:
         """Stop every worker that was launched here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One worker of a fleet as it looks now.
+
+    `labels` are those it was launched with. `phase` is the last it told; a dead one keeps it. `stopping_since_s` (Unix
+    seconds) is when its end was asked for, None when it was not. `cause` and `code` are why it failed, as it told;
+    `ending` how its process ended, where that is known. `last_words` are there once it failed or died.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    phase: WorkerPhase
+    is_alive: bool
+    launched_at_s: float
+    url: str = ""
+    info: RuntimeInfo | None = None
+    stopping_since_s: float | None = None
+    cause: str | None = None
+    code: str | None = None
+    ending: str = ""
+    last_words: tuple[str, ...] = field(default=())
+
+
+class Fleet(Protocol):
+    """Workers that outlive whoever launched them: they are found again by looking, not by having been started here."""
+
+    async def launch(self, launch: Launch, *, labels: Mapping[str, str]) -> None:
+        """Start a worker of a new name and return at once. Raises WorkerFailed or PortInUse when it can't be started.
+
+        A launch cut short at any moment is either seen by the next look, or leaves no process.
+        """
+        ...
+
+    async def look(self) -> Sequence[Sighting]:
+        """Every worker that was launched and is not forgotten, the dead too."""
+        ...
+
+    async def stop(self, name: str, *, is_forced: bool) -> None:
+        """Ask it to drain and end, or kill its whole group. Returns at once; an unknown name is no error."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """Forget a dead worker; what is left of its group is killed first."""
         ...

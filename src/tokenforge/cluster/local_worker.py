@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tokenforge.cluster.fleet_files import tail
 from tokenforge.cluster.local_group import kill_group, members
 from tokenforge.domain.errors import InvalidInput, PortInUse, WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, announcement_from_line
 
-_TAIL_BYTES = 64 * 1024
 _KILL_LIMIT_S = 5.0
 
 
@@ -94,12 +93,7 @@ class LocalWorker:
 
     def last_words(self, lines: int = 20) -> Sequence[str]:
         """The final lines of its log, newest last."""
-        try:
-            with self.log_path.open("rb") as log:
-                log.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
-                return tuple(deque(log.read().decode("utf-8", "replace").splitlines(), maxlen=lines))
-        except OSError:
-            return ()
+        return tail(self.log_path, lines)
 
     async def stop(self, *, grace_s: float) -> None:
         """Ask it to end, wait `grace_s`, then kill its whole group. Idempotent; leaves no process."""
@@ -150,7 +144,7 @@ class LocalWorker:
 
     def _why(self) -> WorkerFailed:
         cause = f": {self._latest.cause}" if self._latest.cause else ""
-        message = f"worker {self.name} {_ending(self._process.returncode)}{cause}"
+        message = f"worker {self.name} {ending_of(self._process.returncode)}{cause}"
         return WorkerFailed(message, hint=f"Its log is {self.log_path}", last_words=self.last_words())
 
     def _info(self, news: Announcement) -> RuntimeInfo:
@@ -159,7 +153,8 @@ class LocalWorker:
         return news.info
 
 
-def _ending(code: int | None) -> str:
+def ending_of(code: int | None) -> str:
+    """How a process with that return code ended, as the end of a sentence."""
     if code is None:
         return "stopped answering"
     if code >= 0:

@@ -31,7 +31,17 @@ STATUS: Mapping[type[errors.TokenForgeError], int] = {
 }
 """The only place where a kind of error gets its status."""
 
-_TITLES = {400: "Bad request", 404: "Not found", 409: "Conflict", 413: "Too large", 429: "Too many requests"}
+_TITLES = {
+    400: "Bad request",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    422: "Unprocessable",
+    429: "Too many requests",
+    503: "Not ready",
+    504: "Deadline exceeded",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,25 @@ class Announcement:
     info: RuntimeInfo | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerState:
+    """What a worker's state file holds: which process it is (its start in Unix seconds), and what it said last."""
+
+    pid: int
+    started_s: float
+    said: Announcement
+
+
+def worker_state_to_json(state: WorkerState) -> bytes:
+    """The state as one JSON object."""
+    return json.dumps(to_plain(state)).encode()
+
+
+def worker_state_from_json(text: bytes) -> WorkerState:
+    """Read what `worker_state_to_json` wrote. Raises InvalidInput."""
+    return _from_json(WorkerState, text, source="worker state")
+
+
 def announcement_to_line(announcement: Announcement) -> bytes:
     """The announcement as one line."""
     return json.dumps(to_plain(announcement)).encode() + b"\n"

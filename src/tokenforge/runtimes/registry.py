@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.runtimes.base import RuntimePlug
 
 GROUP = "tokenforge.runtimes"
@@ -37,6 +38,14 @@ def find_plug(name: str, *, points: Iterable[EntryPoint] | None = None) -> Runti
         hint = "reinstall or remove the package that provides it"
         raise InvalidInput([Fault(field="runtime", value=name, message=f"can't be used: {plug.cause}", hint=hint)])
     return plug
+
+
+def require_quant(plug: RuntimePlug, quant: Quant | None, accelerator: Accelerator) -> None:
+    """Raise InvalidInput, with what it can load, when the runtime cannot load weights of that format here."""
+    can = plug.quants.get(accelerator, frozenset())
+    if quant is not None and quant not in can:
+        hint = f"on {accelerator} it can load: {', '.join(sorted(can)) or 'nothing'}"
+        raise InvalidInput([Fault(field="quant", value=str(quant), message=f"{plug.name} can't load it", hint=hint)])
 
 
 def list_plugs(*, points: Iterable[EntryPoint] | None = None) -> tuple[RuntimePlug, ...]:

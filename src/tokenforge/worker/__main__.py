@@ -15,10 +15,11 @@ from pathlib import Path
 import uvloop
 
 from tokenforge.domain.errors import TokenForgeError
+from tokenforge.protocol.serving import bind
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.worker.process import Announcer, end_children, hold_lifeline, lead_session, raise_file_limit
-from tokenforge.worker.server import bind, serve
+from tokenforge.worker.server import serve
 
 _log = logging.getLogger("tokenforge.worker")
 
@@ -34,7 +35,8 @@ def main() -> int:
     raise_file_limit()
     if arguments.lifeline_fd is not None:
         hold_lifeline(arguments.lifeline_fd, _parent_died)
-    announcer = Announcer(arguments.announce_fd)
+    announcer = Announcer(arguments.announce_fd, arguments.state_file)
+    announcer.note(Announcement(port=0, phase=WorkerPhase.STARTING))
     try:
         spec = worker_spec_from_json(arguments.spec.read_bytes())
         plug = find_plug(spec.runtime.runtime)
@@ -61,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("spec", type=Path, help="a WorkerSpec as JSON")
     parser.add_argument("--lifeline-fd", type=int, help="a pipe whose end of file means that the parent died")
     parser.add_argument("--announce-fd", type=int, help="a pipe for one JSON line a phase")
+    parser.add_argument("--state-file", type=Path, help="a file that always holds the latest phase")
     return parser.parse_args()
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import EngineError, NotFound, TokenForgeError
 from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, ScoreRequest, TokenLogprob
+from tokenforge.protocol.asgi import Receive, Send, send_head, send_whole, unless_gone
 from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWriter, error_event
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
 from tokenforge.telemetry.metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.host import Host
-from tokenforge.worker.http import Receive, Send, send_head, send_whole, until_gone
 from tokenforge.worker.prompts import room_for
 
 _log = logging.getLogger(__name__)
@@ -54,17 +54,8 @@ class Exchange:
 
 async def answer(service: Service, exchange: Exchange) -> str:
     """Answer one request; returns its outcome for the log and the metrics (`ok`, `cancelled`, or an error's code)."""
-    work = asyncio.create_task(_answer(service, exchange))
-    gone = asyncio.create_task(until_gone(exchange.receive))
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()
-            await asyncio.wait({work})
-        return "cancelled" if work.cancelled() else work.result()
-    finally:
-        gone.cancel()
-        work.cancel()
+    outcome = await unless_gone(_answer(service, exchange), exchange.receive)
+    return "cancelled" if outcome is None else outcome
 
 
 async def _answer(service: Service, exchange: Exchange) -> str:

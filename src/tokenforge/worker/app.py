@@ -10,12 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import NotFound, TokenForgeError
+from tokenforge.protocol.asgi import ClientGone, Receive, Scope, Send, read_body, request_id, send_whole
 from tokenforge.protocol.openai_answer import models_body
 from tokenforge.protocol.openai_request import Operation
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.protocol.worker_spec import WorkerPhase, runtime_info_to_plain
 from tokenforge.worker.answers import Exchange, Service, answer
-from tokenforge.worker.http import ClientGone, Receive, Scope, Send, read_body, request_id, send_whole
 
 _log = logging.getLogger(__name__)
 

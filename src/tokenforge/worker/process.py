@@ -11,10 +11,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
-from tokenforge.protocol.worker_spec import Announcement, announcement_to_line
+from tokenforge.protocol.worker_spec import Announcement, WorkerState, announcement_to_line, worker_state_to_json
 
 LIFELINE_GRACE_S = 3.0
 
@@ -56,21 +57,35 @@ def end_children(*, grace_s: float = 1.0) -> None:
 
 
 class Announcer:
-    """Writes announcements to the pipe of the parent. Without a pipe, or when nobody reads any more, it is silent."""
+    """Writes announcements to the pipe of the parent, and the latest to a state file for whoever looks later.
 
-    def __init__(self, fd: int | None) -> None:
+    Without a pipe, or when nobody reads any more, it is silent there; without a file it writes none.
+    """
+
+    def __init__(self, fd: int | None, state_file: Path | None = None) -> None:
         self._fd = fd
+        self._state_file = state_file
         if fd is not None:
             os.set_inheritable(fd, False)
 
     def say(self, announcement: Announcement) -> None:
-        """Write one line."""
+        """Write one line, and the file."""
+        self.note(announcement)
         if self._fd is None:
             return
         try:
             os.write(self._fd, announcement_to_line(announcement))
         except OSError:
             self._fd = None
+
+    def note(self, announcement: Announcement) -> None:
+        """Write the file alone, as a whole."""
+        if self._state_file is None:
+            return
+        state = WorkerState(pid=os.getpid(), started_s=psutil.Process().create_time(), said=announcement)
+        partial = self._state_file.with_name(f".{self._state_file.name}.partial")
+        partial.write_bytes(worker_state_to_json(state))
+        partial.replace(self._state_file)
 
 
 def _wait_for_cut(fd: int, on_cut: Callable[[], None]) -> None:

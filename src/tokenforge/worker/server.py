@@ -7,14 +7,12 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Generator
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from tokenforge import __version__
-from tokenforge.domain.errors import PortInUse
 from tokenforge.domain.worker import WorkerSpec
+from tokenforge.protocol.serving import LAST_BYTES_S, make_server
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.telemetry.metrics import WorkerMetrics
@@ -25,11 +23,6 @@ from tokenforge.worker.host import CLOSE_LIMIT_S, Host
 from tokenforge.worker.process import Announcer, kill_after
 
 _log = logging.getLogger(__name__)
-
-_BACKLOG = 2048
-_KEEP_ALIVE_S = 75
-_LAST_BYTES_S = 2
-"""How long answers may take to leave once their generations have ended."""
 
 
 async def serve(spec: WorkerSpec, plug: RuntimePlug, *, listener: socket.socket, announcer: Announcer) -> Host:
@@ -50,7 +43,7 @@ async def serve(spec: WorkerSpec, plug: RuntimePlug, *, listener: socket.socket,
     metrics.follow(host.stats)
     on_phase(host)
     service = Service(host=host, admission=admission, metrics=metrics, new_id=lambda: uuid.uuid4().hex)
-    server = _Server(_config(App(service, started_s=int(time.time()))))
+    server = make_server(App(service, started_s=int(time.time())))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     running = asyncio.create_task(host.run())
     await _until_asked(host)
@@ -61,49 +54,6 @@ async def serve(spec: WorkerSpec, plug: RuntimePlug, *, listener: socket.socket,
     server.should_exit = True
     await serving
     return host
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises PortInUse, naming the port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise PortInUse(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="Stop what uses it, or take port 0"
-        ) from error
-    listener.setblocking(False)
-    return listener
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the worker drains before its server ends."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _config(app: App) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_LAST_BYTES_S,
-    )
 
 
 def _announce(announcer: Announcer, host: Host, *, port: int) -> None:
@@ -122,8 +72,8 @@ async def _until_asked(host: Host) -> None:
 
 async def _drain(host: Host, admission: Admission, *, drain_s: float) -> None:
     """Let those inside finish within `drain_s`; a dead engine's streams get only the time to tell their error."""
-    limit_s = _LAST_BYTES_S if host.error is not None else drain_s
-    kill_after(limit_s + CLOSE_LIMIT_S + _LAST_BYTES_S + 5.0)
+    limit_s = LAST_BYTES_S if host.error is not None else drain_s
+    kill_after(limit_s + CLOSE_LIMIT_S + LAST_BYTES_S + 5.0)
     host.drain()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):

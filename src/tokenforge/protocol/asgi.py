@@ -1,11 +1,12 @@
-"""The little of HTTP that the worker needs, on raw ASGI: read a body within limits, send an answer, see a client go."""
+"""The little of HTTP that a hot path needs, on raw ASGI: read a body within limits, send an answer, see a client go."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from typing import Any, TypeVar
 
 from tokenforge.domain.errors import Fault, InvalidInput, TooLarge
 
+T = TypeVar("T")
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -49,6 +50,21 @@ async def until_gone(receive: Receive) -> None:
     """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def unless_gone(work: Coroutine[object, object, T], receive: Receive) -> T | None:
+    """Do the work while the client is there; None when it left, and then the work was cancelled and has ended."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(until_gone(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
 
 
 async def send_head(send: Send, *, status: int, content_type: str, headers: Mapping[str, str]) -> None:

@@ -1,0 +1,102 @@
+"""The parts of the platform, put together for one process each: control and gateway."""
+
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+
+from tokenforge.bench.environment import detect_accelerator
+from tokenforge.cluster.fleet_files import FleetFiles
+from tokenforge.cluster.local_fleet import LocalFleet
+from tokenforge.control.loop import Control
+from tokenforge.control.preparations import Preparations
+from tokenforge.control.prepare import Machine, prepare
+from tokenforge.domain.ids import uuid7
+from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
+from tokenforge.gateway.guard import OpenDoor
+from tokenforge.gateway.server import GatewayParts
+from tokenforge.runtimes.registry import find_plug
+from tokenforge.settings import Settings
+from tokenforge.store.sql.store import Store, open_store
+
+
+def platform_folder(settings: Settings) -> Path:
+    """Where the platform keeps its state."""
+    return settings.home / "platform"
+
+
+def fleet_folder(settings: Settings) -> Path:
+    """Where the files of its workers are."""
+    return platform_folder(settings) / "workers"
+
+
+def platform_store(settings: Settings) -> Store:
+    """The store of this machine."""
+    return open_store(platform_folder(settings) / "platform.db")
+
+
+def new_id() -> str:
+    """A new UUIDv7."""
+    return uuid7(unix_ms=time.time_ns() // 1_000_000, random=os.urandom(10))
+
+
+def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None) -> Control:
+    """Control over workers of this machine."""
+    machine = _machine(settings)
+    return Control(
+        deployments=store.deployments,
+        observations=store.observations,
+        events=store.events,
+        leases=store.leases,
+        fleet=LocalFleet(folder=fleet_folder(settings), lifeline_fd=lifeline_fd),
+        preparations=Preparations(work=lambda spec, tell: prepare(spec, machine=machine, tell=tell)),
+        owner=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+        new_id=lambda: uuid.uuid4().hex[:8],
+    )
+
+
+def make_gateway(settings: Settings, store: Store) -> GatewayParts:
+    """A gateway over the same store."""
+    accelerator = detect_accelerator()
+    files = FleetFiles(fleet_folder(settings))
+
+    def quants(runtime: RuntimeRef) -> frozenset[Quant]:
+        plug = find_plug(runtime.name)
+        plug.recipe(runtime.version, accelerator)
+        return plug.quants.get(accelerator, frozenset())
+
+    return GatewayParts(
+        deployments=store.deployments,
+        observations=store.observations,
+        events=store.events,
+        quants=quants,
+        read_log=files.last_words,
+        new_id=new_id,
+        guard=OpenDoor(),
+    )
+
+
+def _machine(settings: Settings) -> Machine:
+    accelerator = detect_accelerator()
+    return Machine(
+        home=settings.home,
+        find_links=settings.find_links,
+        extra_indexes=settings.extra_indexes,
+        base_env=settings.child_env,
+        hub_offline=settings.hub_offline,
+        accelerator=accelerator,
+        memory_bytes=_host_memory_bytes() if accelerator is Accelerator.CPU else None,
+    )
+
+
+def _host_memory_bytes() -> int:
+    """What this machine has, or its control group may use."""
+    total: int = psutil.virtual_memory().total
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total

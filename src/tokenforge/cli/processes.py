@@ -1,0 +1,64 @@
+"""`control` and `gateway`: the two processes of the platform, started by `up` or each by itself."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+import uvloop
+
+from tokenforge.cli.platform_wiring import make_control, make_gateway, platform_store
+from tokenforge.gateway.server import serve
+from tokenforge.protocol.serving import bind
+from tokenforge.settings import read_settings
+from tokenforge.worker.process import hold_lifeline, raise_file_limit
+
+
+def run_control(*, lifeline_fd: int | None) -> int:
+    """Reconcile until SIGTERM; waits while another control leads."""
+    _begin("control", lifeline_fd)
+    settings = read_settings()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        store = platform_store(settings)
+        try:
+            await make_control(settings, store, lifeline_fd=lifeline_fd).run(stop)
+        finally:
+            store.close()
+
+    asyncio.run(main())
+    return 0
+
+
+def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int | None) -> int:
+    """Serve until SIGTERM. `socket_fd` is a listening socket that was inherited."""
+    _begin("gateway", lifeline_fd)
+    settings = read_settings()
+    listener = bind(host, port) if socket_fd is None else socket.socket(fileno=socket_fd)
+    listener.setblocking(False)
+    store = platform_store(settings)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(make_gateway(settings, store), listener=listener))
+    finally:
+        store.close()
+    return 0
+
+
+def _begin(name: str, lifeline_fd: int | None) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s {name} %(levelname)s %(name)s %(message)s",
+        force=True,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    raise_file_limit()
+    if lifeline_fd is not None:
+        os.set_inheritable(lifeline_fd, True)
+        hold_lifeline(lifeline_fd, lambda: os.kill(os.getpid(), signal.SIGTERM))

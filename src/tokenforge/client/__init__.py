@@ -1,0 +1,1 @@
+"""Our own API, from the client's side."""

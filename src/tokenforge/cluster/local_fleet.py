@@ -1,0 +1,157 @@
+"""A fleet of workers as processes of this machine that outlive whoever launched them.
+
+All that is known of a worker is on disk: its entry (what it was launched as), its state (what it says of itself), its
+log. So a control process that is killed and started again sees the very workers it left. They hold the read end of a
+lifeline that the machine's supervisor keeps open: when that ends, they end, however it ended.
+"""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tokenforge.cluster.base import Launch, Sighting
+from tokenforge.cluster.fleet_files import FleetEntry, FleetFiles
+from tokenforge.cluster.local_group import kill_group, members
+from tokenforge.cluster.local_ledger import ProcessMark, is_alive, mark_of
+from tokenforge.cluster.local_worker import ending_of
+from tokenforge.domain.errors import WorkerFailed
+from tokenforge.protocol.worker_spec import WorkerPhase, WorkerState
+
+_BIRTH_LIMIT_S = 30.0
+"""How long a launched process may take until it says that it is there."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalFleet:
+    """The workers whose files lie in `folder`. `lifeline_fd` is the read end they inherit, None for none."""
+
+    folder: Path
+    lifeline_fd: int | None = None
+    _children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    async def launch(self, launch: Launch, *, labels: Mapping[str, str]) -> None:
+        """Start a worker and return at once. Raises WorkerFailed when its Python cannot be started."""
+        files = FleetFiles(self.folder)
+        name = launch.spec.name
+        entry = FleetEntry(name=name, labels=labels, launched_at_s=time.time(), host=launch.spec.host)
+        files.begin(entry, launch.spec)
+        try:
+            child = self._spawn(launch, files)
+        except OSError as error:
+            files.remove(name)
+            raise WorkerFailed(
+                f"worker {name} cannot be started with {launch.python}: {error.strerror}",
+                hint="Make the runtime's environment again: tokenforge runtimes install",
+            ) from error
+        self._children[name] = child
+        files.write(replace(entry, process=mark_of(child.pid)))
+
+    async def look(self) -> Sequence[Sighting]:
+        """Every worker that is not forgotten."""
+        files = FleetFiles(self.folder)
+        return [self._sight(files, entry) for entry in files.entries()]
+
+    async def stop(self, name: str, *, is_forced: bool) -> None:
+        """SIGTERM to the worker, or SIGKILL to its whole group."""
+        files = FleetFiles(self.folder)
+        entry = files.entry(name)
+        if entry is None:
+            return
+        if entry.stopping_since_s is None:
+            files.write(replace(entry, stopping_since_s=time.time()))
+        mark = _mark(entry, files.state(name))
+        if mark is None or not is_alive(mark):
+            return
+        if is_forced:
+            kill_group(mark.pid)
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(mark.pid, 15)
+
+    async def forget(self, name: str) -> None:
+        """Kill what is left of its group, remove its files; its log stays, with those of a few before it."""
+        files = FleetFiles(self.folder)
+        entry = files.entry(name)
+        mark = None if entry is None else _mark(entry, files.state(name))
+        if mark is not None and members(mark.pid) and not _is_another(mark):
+            kill_group(mark.pid)
+        child = self._children.pop(name, None)
+        if child is not None:
+            child.poll()
+        files.remove(name)
+
+    def _spawn(self, launch: Launch, files: FleetFiles) -> "subprocess.Popen[bytes]":
+        name = launch.spec.name
+        arguments = [str(launch.python), "-m", "tokenforge.worker", str(files.spec_path(name))]
+        arguments += ["--state-file", str(files.state_path(name))]
+        if self.lifeline_fd is not None:
+            arguments += ["--lifeline-fd", str(self.lifeline_fd)]
+        with files.log_path(name).open("ab") as log:
+            return subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(launch.process_env),
+                pass_fds=() if self.lifeline_fd is None else (self.lifeline_fd,),
+                start_new_session=True,
+            )
+
+    def _sight(self, files: FleetFiles, entry: FleetEntry) -> Sighting:
+        child = self._children.get(entry.name)
+        code = None if child is None else child.poll()
+        state = files.state(entry.name)
+        mark = _mark(entry, state)
+        if mark is None:
+            alive = (child is not None and code is None) or time.time() - entry.launched_at_s < _BIRTH_LIMIT_S
+        else:
+            alive = is_alive(mark)
+        said = None if state is None else state.said
+        host = f"[{entry.host}]" if ":" in entry.host else entry.host
+        is_failed = not alive or (said is not None and said.phase is WorkerPhase.FAILED)
+        return Sighting(
+            name=entry.name,
+            labels=entry.labels,
+            phase=WorkerPhase.STARTING if said is None else said.phase,
+            is_alive=alive,
+            launched_at_s=entry.launched_at_s,
+            url="" if said is None or said.port == 0 else f"http://{host}:{said.port}",
+            info=None if said is None else said.info,
+            stopping_since_s=entry.stopping_since_s,
+            cause=None if said is None else said.cause,
+            code=None if said is None else said.code,
+            ending="" if code is None else ending_of(code),
+            last_words=files.last_words(entry.name) if is_failed else (),
+        )
+
+
+def end_fleet(folder: Path, *, limit_s: float) -> int:
+    """Wait `limit_s` for every worker of `folder` to end, kill what is left, remove its files. Returns how many."""
+    files = FleetFiles(folder)
+    entries = files.entries()
+    marks = {entry.name: _mark(entry, files.state(entry.name)) for entry in entries}
+    until = time.monotonic() + limit_s
+    while any(mark is not None and is_alive(mark) for mark in marks.values()) and time.monotonic() < until:
+        time.sleep(0.05)
+    for name, mark in marks.items():
+        if mark is not None and not _is_another(mark):
+            kill_group(mark.pid)
+        files.remove(name)
+    return len(entries)
+
+
+def _mark(entry: FleetEntry, state: WorkerState | None) -> ProcessMark | None:
+    """Which process it is: as its launcher noted, or as it says itself where the launcher was cut short."""
+    if entry.process is not None:
+        return entry.process
+    return None if state is None else ProcessMark(pid=state.pid, started_s=state.started_s)
+
+
+def _is_another(mark: ProcessMark) -> bool:
+    """Whether a process of that id lives that is not the worker: then its group is not ours to end."""
+    now = mark_of(mark.pid)
+    return now is not None and not is_alive(mark)

@@ -1,0 +1,1 @@
+"""Makes what is observed match what is desired."""

@@ -1,0 +1,117 @@
+"""Conditions: what is so of a deployment, in one word for programs and one sentence for people, with the cause."""
+
+from dataclasses import dataclass, replace
+
+from tokenforge.cluster.base import Sighting
+from tokenforge.control.decision import Preparation, PreparationStatus
+from tokenforge.domain.deployment_state import Condition, Observed, Phase
+from tokenforge.domain.errors import EnvironmentFailed, TokenForgeError, WorkerFailed
+
+_REASONS = {
+    "not_found": "ModelNotFound",
+    "not_enough_memory": "NotEnoughMemory",
+    "environment_failed": "EnvironmentFailed",
+    "port_in_use": "PortInUse",
+    "invalid_input": "InvalidSpec",
+    "engine_error": "EngineFailed",
+    "engine_dead": "EngineDied",
+    "worker_failed": "WorkerFailed",
+    "target_unreachable": "TargetUnreachable",
+}
+_OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "MemoryError")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What went wrong. `had_served`: a worker that served before, so a new one may be tried at once."""
+
+    reason: str
+    message: str
+    last_words: tuple[str, ...] = ()
+    had_served: bool = False
+
+
+def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
+    """Why a worker that nobody stopped is gone."""
+    cause = worker.cause or (f"its worker {worker.ending}" if worker.ending else "its worker ended")
+    reason = _REASONS.get(worker.code or "", "WorkerDied" if worker.cause is None else "EngineFailed")
+    if any(sign in f"{cause} {' '.join(worker.last_words)}" for sign in _OUT_OF_MEMORY):
+        reason = "OutOfMemory"
+    return Trouble(reason=reason, message=cause, last_words=worker.last_words, had_served=had_served)
+
+
+def preparation_trouble(error: TokenForgeError) -> Trouble:
+    """Why a worker could not even be launched."""
+    last_words = error.last_words if isinstance(error, EnvironmentFailed | WorkerFailed) else ()
+    reason = _REASONS.get(error.code, "PreparationFailed")
+    return Trouble(reason=reason, message=" ".join(str(error).split()), last_words=last_words)
+
+
+def conditions_of(
+    phase: Phase,
+    *,
+    before: Observed,
+    wanted: int,
+    ready: int,
+    preparation: Preparation | None,
+    trouble: Trouble | None,
+    failures: int,
+    now: str,
+    is_updating: bool,
+) -> tuple[Condition, ...]:
+    """`Ready`, `Prepared` and `Healthy`, each keeping its time while it stays as it was."""
+    healthy = _healthy(before, trouble, failures=failures)
+    fresh = (_ready(phase, wanted=wanted, ready=ready, is_updating=is_updating, healthy=healthy),
+             _prepared(preparation, ready=ready), healthy)  # fmt: skip
+    return tuple(_dated(condition, before=before, now=now) for condition in fresh)
+
+
+def _ready(phase: Phase, *, wanted: int, ready: int, is_updating: bool, healthy: Condition) -> Condition:
+    count = f"{ready} of {wanted} replicas serve"
+    if phase is Phase.READY:
+        return _condition("Ready", is_true=True, reason="Ready", message=count)
+    if phase is Phase.STOPPED:
+        return _condition("Ready", is_true=False, reason="Stopped", message="no replica is wanted")
+    if phase is Phase.FAILED:
+        return _condition(
+            "Ready", is_true=False, reason=healthy.reason, message=f"{count}: {healthy.message}",
+            last_words=healthy.last_words,
+        )  # fmt: skip
+    if is_updating:
+        message = f"{count} in the newest revision; those of the one before serve on"
+        return _condition("Ready", is_true=False, reason="Updating", message=message)
+    return _condition("Ready", is_true=False, reason=phase.value.capitalize(), message=count)
+
+
+def _prepared(preparation: Preparation | None, *, ready: int) -> Condition:
+    if preparation is None or preparation.status is PreparationStatus.DONE or ready:
+        is_done = preparation is not None or ready > 0
+        text = "model and environment are there" if is_done else "not needed yet"
+        return _condition("Prepared", is_true=is_done, reason="Prepared" if is_done else "Waiting", message=text)
+    if preparation.error is not None:
+        trouble = preparation_trouble(preparation.error)
+        return _condition(
+            "Prepared", is_true=False, reason=trouble.reason, message=trouble.message, last_words=trouble.last_words
+        )
+    return _condition("Prepared", is_true=False, reason="Preparing", message=preparation.step or "begins")
+
+
+def _healthy(before: Observed, trouble: Trouble | None, *, failures: int) -> Condition:
+    if trouble is not None:
+        return _condition(
+            "Healthy", is_true=False, reason=trouble.reason, message=trouble.message, last_words=trouble.last_words
+        )
+    known = before.condition("Healthy")
+    if failures and known is not None and not known.is_true:
+        return known
+    return _condition("Healthy", is_true=True, reason="Healthy", message="no recent failure")
+
+
+def _condition(kind: str, *, is_true: bool, reason: str, message: str, last_words: tuple[str, ...] = ()) -> Condition:
+    return Condition(type=kind, is_true=is_true, reason=reason, message=message, since="", last_words=last_words)
+
+
+def _dated(condition: Condition, *, before: Observed, now: str) -> Condition:
+    known = before.condition(condition.type)
+    is_same = known is not None and (known.is_true, known.reason) == (condition.is_true, condition.reason)
+    return replace(condition, since=known.since if known is not None and is_same else now)

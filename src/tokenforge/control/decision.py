@@ -1,0 +1,86 @@
+"""What a reconciliation looks at and what it decides: plain data, so that every decision can be tested by itself."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tokenforge.cluster.base import Sighting
+from tokenforge.domain.deployment_state import Observed
+from tokenforge.domain.errors import TokenForgeError
+
+DEPLOYMENT_LABEL = "deployment"
+TEMPLATE_LABEL = "template"
+
+
+class PreparationStatus(enum.StrEnum):
+    """Whether a model and an environment are there to start workers with."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """The preparation of one template: what it is doing (`step`), or why it failed and when (`ended_at_s`, Unix)."""
+
+    template: str
+    status: PreparationStatus
+    step: str = ""
+    error: TokenForgeError | None = None
+    ended_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What is there of one deployment. `now_s` is Unix time, `now` the same as RFC 3339."""
+
+    sightings: Sequence[Sighting]
+    preparation: Preparation | None
+    now_s: float
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make the model and the environment of this template ready, or try again."""
+
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Launch one worker of this template."""
+
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask a worker to end, or kill it."""
+
+    name: str
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Clear away a dead worker."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Nothing of a deleted deployment is left: forget it."""
+
+
+Action = Prepare | Start | Stop | Forget | Remove
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do now, and what to say of the deployment."""
+
+    actions: tuple[Action, ...]
+    observed: Observed

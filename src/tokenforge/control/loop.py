@@ -1,0 +1,174 @@
+"""The loop of control: hold the lease, look, decide, act, say; again a few times a second.
+
+It keeps nothing that a restart would miss: what is wanted and what was seen are in the store, workers are found by
+looking. Every write carries the lease, so a process that was frozen past it changes nothing when it wakes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tokenforge.cluster.base import Fleet, Launch, Sighting
+from tokenforge.control.decision import (
+    DEPLOYMENT_LABEL,
+    TEMPLATE_LABEL,
+    Action,
+    Forget,
+    Prepare,
+    Remove,
+    Start,
+    Stop,
+    World,
+)
+from tokenforge.control.preparations import Preparations
+from tokenforge.control.reconcile import reconcile
+from tokenforge.domain.deployment import Deployment, DeploymentId
+from tokenforge.domain.deployment_state import Observed
+from tokenforge.domain.errors import LeaseLost, TokenForgeError
+from tokenforge.domain.worker import WorkerSpec
+from tokenforge.store.base import Deployments, Events, Lease, Leases, Observations
+
+_log = logging.getLogger(__name__)
+
+LEASE_NAME = "control"
+TICK_S = 0.2
+LEASE_TTL_S = 4.0
+MAX_WAITING = 1024
+DRAIN_S = 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Control:
+    """One control process. `new_id` makes the unique part of worker names."""
+
+    deployments: Deployments
+    observations: Observations
+    events: Events
+    leases: Leases
+    fleet: Fleet
+    preparations: Preparations
+    owner: str
+    new_id: Callable[[], str]
+    clock: Callable[[], float] = time.time
+    tick_s: float = TICK_S
+    lease_ttl_s: float = LEASE_TTL_S
+    lease: Lease | None = None
+    _renewed_s: float = field(default=0.0)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`. Workers are left as they are: they belong to the machine, not to this process."""
+        while not stop.is_set():
+            try:
+                await self.turn()
+            except LeaseLost:
+                _log.warning("lease lost; waiting for it again")
+                self.lease = None
+            except TokenForgeError as error:
+                _log.error("a turn failed, the next one tries again: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=self.tick_s)
+        if self.lease is not None:
+            await self.leases.release(self.lease)
+
+    async def turn(self) -> None:
+        """One look at everything, and what follows from it; nothing while another process leads."""
+        lease = await self._lead()
+        if lease is None:
+            return
+        sightings = await self.fleet.look()
+        deployments = await self.deployments.list()
+        by_deployment = _by_deployment(sightings)
+        for deployment in deployments:
+            await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease)
+        await self._clear(by_deployment)
+
+    async def _lead(self) -> Lease | None:
+        """The lease, prolonged when a quarter of it has passed."""
+        now = time.monotonic()
+        if self.lease is not None and now - self._renewed_s < self.lease_ttl_s / 4:
+            return self.lease
+        before = self.lease
+        self.lease = await self.leases.acquire(LEASE_NAME, owner=self.owner, ttl_s=self.lease_ttl_s)
+        self._renewed_s = now
+        if self.lease is not None and (before is None or before.epoch != self.lease.epoch):
+            _log.info("leading, epoch %d", self.lease.epoch)
+        return self.lease
+
+    async def _reconcile(self, deployment: Deployment, sightings: list[Sighting], lease: Lease) -> None:
+        world = World(
+            sightings=sightings,
+            preparation=self.preparations.state(deployment.id),
+            now_s=self.clock(),
+            now=_text(self.clock()),
+        )
+        decision = reconcile(deployment, world)
+        if decision.observed != deployment.observed:
+            await self.observations.observe(deployment.id, decision.observed, lease=lease)
+            await self._tell(deployment, decision.observed)
+        for action in decision.actions:
+            await self._act(deployment, action, lease)
+
+    async def _act(self, deployment: Deployment, action: Action, lease: Lease) -> None:
+        if isinstance(action, Prepare):
+            self.preparations.begin(deployment)
+        elif isinstance(action, Start):
+            await self._start(deployment, action.template)
+        elif isinstance(action, Stop):
+            await self.fleet.stop(action.name, is_forced=action.is_forced)
+        elif isinstance(action, Forget):
+            await self.fleet.forget(action.name)
+        elif isinstance(action, Remove):
+            self.preparations.forget(deployment.id)
+            await self.observations.remove(deployment.id, lease=lease)
+            await self.events.append(deployment.id, reason="Deleted", message="no worker is left")
+
+    async def _start(self, deployment: Deployment, template: str) -> None:
+        try:
+            prepared = self.preparations.prepared(deployment.id, template)
+        except KeyError:
+            self.preparations.begin(deployment)
+            return
+        name = f"{deployment.spec.name}-{self.new_id()}"
+        spec = WorkerSpec(name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=DRAIN_S)
+        launch = Launch(spec=spec, python=prepared.python, process_env=prepared.process_env)
+        try:
+            await self.fleet.launch(launch, labels={DEPLOYMENT_LABEL: deployment.id, TEMPLATE_LABEL: template})
+        except TokenForgeError as error:
+            _log.error("%s", error)
+            self.preparations.fail(deployment, error)
+            return
+        await self.events.append(deployment.id, reason="Started", message=f"worker {name}")
+
+    async def _tell(self, deployment: Deployment, observed: Observed) -> None:
+        """Events for what changed in the conditions, so that people can read what happened."""
+        for condition in observed.conditions:
+            known = deployment.observed.condition(condition.type)
+            if known is None or (known.reason, known.is_true) != (condition.reason, condition.is_true):
+                words = "".join(f"\n{line}" for line in condition.last_words[-5:])
+                text = f"{condition.type}: {condition.message}{words}"
+                await self.events.append(deployment.id, reason=condition.reason, message=text)
+                _log.info("deployment=%s %s=%s %s", deployment.spec.name, condition.type, condition.reason, text)
+
+    async def _clear(self, orphans: Mapping[DeploymentId, Sequence[Sighting]]) -> None:
+        """End workers whose deployment is gone."""
+        for sightings in orphans.values():
+            for worker in sightings:
+                if not worker.is_alive:
+                    await self.fleet.forget(worker.name)
+                elif worker.stopping_since_s is None:
+                    await self.fleet.stop(worker.name, is_forced=True)
+
+
+def _by_deployment(sightings: Sequence[Sighting]) -> dict[DeploymentId, list[Sighting]]:
+    sorted_out: dict[DeploymentId, list[Sighting]] = {}
+    for worker in sightings:
+        sorted_out.setdefault(DeploymentId(worker.labels.get(DEPLOYMENT_LABEL, "")), []).append(worker)
+    return sorted_out
+
+
+def _text(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,95 @@
+"""Make ready what a worker needs before it can be launched: the model, the room for it, the runtime's environment.
+
+It may take minutes (a download, an installation), so it runs in a thread and tells its steps. The quick checks come
+first: a folder without weights or a model too large is told within moments, not after an installation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenforge.domain.deployment import DeploymentSpec
+from tokenforge.domain.errors import NotEnoughMemory
+from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.worker import RuntimeSpec
+from tokenforge.models.resolve import ModelFacts, describe_model, resolve_model
+from tokenforge.runtimes.environments import ensure_environment
+from tokenforge.runtimes.registry import find_plug, require_quant
+
+_BYTES_PER_PARAMETER: Mapping[Quant, float] = {
+    Quant.FP32: 4.0, Quant.BF16: 2.0, Quant.FP16: 2.0, Quant.FP8: 1.0, Quant.INT8: 1.0, Quant.INT4: 0.5,
+    Quant.AWQ: 0.5, Quant.GPTQ: 0.5,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where workers run: what is kept where, what the process was told, how much memory engines may fill.
+
+    `memory_bytes` is the memory in which weights are held: the host's on CPU, the devices' on CUDA; None is unknown.
+    """
+
+    home: Path
+    find_links: Sequence[str]
+    extra_indexes: Sequence[str]
+    base_env: Mapping[str, str]
+    hub_offline: bool
+    accelerator: Accelerator
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that a launch needs but a name."""
+
+    runtime: RuntimeSpec
+    python: Path
+    process_env: Mapping[str, str]
+
+
+def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], None]) -> Prepared:
+    """Do it. Raises the step's own error: NotFound, NotEnoughMemory, InvalidInput, EnvironmentFailed, StoreFailed."""
+    plug = find_plug(spec.runtime.name)
+    recipe = plug.recipe(spec.runtime.version, machine.accelerator)
+    require_quant(plug, spec.quant, machine.accelerator)
+    if recipe.requirements:  # an engine of its own, so it loads the weights
+        tell("checking that the model fits")
+        require_room(describe_model(spec.model, home=machine.home, offline=machine.hub_offline), spec, machine)
+    tell("finding the model")
+    model = resolve_model(spec.model, home=machine.home, offline=machine.hub_offline)
+    tell("finding the environment")
+    environment = ensure_environment(
+        recipe,
+        runtime=spec.runtime.name,
+        home=machine.home,
+        find_links=machine.find_links,
+        extra_indexes=machine.extra_indexes,
+        accelerator=machine.accelerator,
+        base_env=machine.base_env,
+        on_progress=tell,
+    )
+    runtime = RuntimeSpec(
+        runtime=spec.runtime.name,
+        model_path=str(model.folder),
+        served_name=str(spec.model),
+        accelerator=machine.accelerator,
+        max_model_len=spec.max_model_len,
+        quant=spec.quant,
+        tensor_parallel=spec.tensor_parallel or max(1, spec.resources.gpu),
+        engine_args=spec.engine_args,
+    )
+    return Prepared(
+        runtime=runtime, python=environment.python, process_env={**machine.base_env, **environment.process_env}
+    )
+
+
+def require_room(facts: ModelFacts, spec: DeploymentSpec, machine: Machine) -> None:
+    """Raise NotEnoughMemory, with both numbers, when the weights alone do not fit."""
+    per_parameter = None if spec.quant is None else _BYTES_PER_PARAMETER[spec.quant]
+    need = facts.weights_bytes if per_parameter is None else facts.parameters * per_parameter
+    limits = [limit for limit in (machine.memory_bytes, spec.resources.memory_bytes) if limit is not None]
+    if limits and need > min(limits):
+        room = min(limits)
+        message = f"the weights of {facts.model} take {need / 2**30:.1f} GiB, there are {room / 2**30:.1f} GiB"
+        hint = "Take a smaller model, a smaller quant, or a machine with more memory"
+        raise NotEnoughMemory(message, hint=hint)

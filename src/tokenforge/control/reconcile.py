@@ -1,0 +1,225 @@
+"""The decision of control, as one pure function: desired and seen in, actions and what to say out.
+
+It is level-triggered: it knows no history but what is in its arguments, so it may be called at any moment, by any
+process, as often as one likes. New replicas of a changed spec must serve before those of the old one are stopped.
+"""
+
+from dataclasses import dataclass, replace
+
+from tokenforge.cluster.base import Sighting
+from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, worker_trouble
+from tokenforge.control.decision import (
+    TEMPLATE_LABEL,
+    Action,
+    Decision,
+    Forget,
+    Preparation,
+    PreparationStatus,
+    Prepare,
+    Remove,
+    Start,
+    Stop,
+    World,
+)
+from tokenforge.domain.deployment import Deployment
+from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, can_step
+from tokenforge.protocol.worker_spec import WorkerPhase
+
+STOP_LIMIT_S = 60.0
+"""How long a worker may drain before it is killed."""
+
+START_LIMIT_S = 900.0
+"""How long a worker may load its model."""
+
+CALM_S = 30.0
+"""How long all replicas must serve until earlier failures are forgotten."""
+
+MOST_BACK_OFF_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """The workers of one deployment, sorted by what they mean to it now."""
+
+    dead: tuple[Sighting, ...]
+    failed: tuple[Sighting, ...]
+    leaving: tuple[Sighting, ...]
+    current: tuple[Sighting, ...]
+    old: tuple[Sighting, ...]
+
+    @property
+    def ready(self) -> tuple[Sighting, ...]:
+        return tuple(worker for worker in self.current if worker.phase is WorkerPhase.READY)
+
+    @property
+    def serving(self) -> int:
+        return len(self.ready) + sum(worker.phase is WorkerPhase.READY for worker in self.old)
+
+
+def reconcile(deployment: Deployment, world: World) -> Decision:
+    """What to do next for one deployment."""
+    world = replace(world, preparation=_preparation_for(deployment.spec.template, world))
+    scene = _sort(deployment.spec.template, world)
+    if deployment.is_deleting:
+        return _wind_down(deployment, scene, world)
+    known = _heard(deployment)
+    trouble = _trouble(scene, world, before=known)
+    before = _counted(known, trouble, scene, world, wanted=deployment.spec.replicas)
+    starting = _start(deployment, scene, world, before)
+    actions = (
+        *(Forget(worker.name) for worker in scene.dead),
+        *(Stop(worker.name) for worker in scene.failed),
+        *_overdue(scene, world),
+        *_retire(deployment, scene),
+        *starting,
+    )
+    phase = _phase(deployment, scene, world, observed=before, is_starting=any(isinstance(a, Start) for a in starting))
+    observed = replace(
+        before,
+        generation=deployment.generation,
+        phase=phase,
+        replicas=_replicas(scene),
+        conditions=conditions_of(
+            phase, before=deployment.observed, wanted=deployment.spec.replicas, ready=len(scene.ready),
+            preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
+            is_updating=bool(scene.old),
+        ),
+    )  # fmt: skip
+    return Decision(actions=actions, observed=observed)
+
+
+def back_off_s(failures: int) -> float:
+    """How long to wait after so many failures in a row: 1, 2, 4, ... up to a minute."""
+    return min(MOST_BACK_OFF_S, 2.0 ** min(16, max(0, failures - 1)))
+
+
+def _heard(deployment: Deployment) -> Observed:
+    """What was observed; a spec that changed since then is tried at once, whatever failed before."""
+    observed = deployment.observed
+    return observed if observed.generation == deployment.generation else replace(observed, failures=0, retry_at_s=0.0)
+
+
+def _sort(template: str, world: World) -> _Scene:
+    alive = [worker for worker in world.sightings if worker.is_alive]
+    leaving = [w for w in alive if w.stopping_since_s is not None or w.phase is WorkerPhase.DRAINING]
+    failed = [w for w in alive if w not in leaving and w.phase is WorkerPhase.FAILED]
+    rest = [w for w in alive if w not in leaving and w not in failed]
+    return _Scene(
+        dead=tuple(worker for worker in world.sightings if not worker.is_alive),
+        failed=tuple(failed),
+        leaving=tuple(leaving),
+        current=tuple(w for w in rest if w.labels.get(TEMPLATE_LABEL) == template),
+        old=tuple(w for w in rest if w.labels.get(TEMPLATE_LABEL) != template),
+    )
+
+
+def _wind_down(deployment: Deployment, scene: _Scene, world: World) -> Decision:
+    """Stop everything; when nothing is left, remove."""
+    actions: list[Action] = [Forget(worker.name) for worker in scene.dead]
+    actions += _overdue(scene, world)
+    actions += [Stop(worker.name) for worker in (*scene.current, *scene.old, *scene.failed)]
+    if not world.sightings:
+        actions.append(Remove())
+    observed = replace(deployment.observed, phase=Phase.DELETING, replicas=_replicas(scene), healthy_since_s=0.0)
+    return Decision(actions=tuple(actions), observed=observed)
+
+
+def _trouble(scene: _Scene, world: World, *, before: Observed) -> Trouble | None:
+    """What went wrong since the last look: a worker that died unasked, or a preparation that failed."""
+    served = {replica.id for replica in before.replicas if replica.phase is ReplicaPhase.READY}
+    for worker in (*scene.failed, *scene.dead):
+        if worker.stopping_since_s is None:
+            return worker_trouble(worker, had_served=worker.name in served)
+    late = [w for w in scene.current if _is_late(w, world)]
+    if late:
+        return Trouble(reason="StartTimeout", message=f"worker {late[0].name} was not ready after {START_LIMIT_S:g} s")
+    preparation = world.preparation
+    if preparation is not None and preparation.error is not None and preparation.ended_at_s >= before.retry_at_s:
+        return preparation_trouble(preparation.error)
+    return None
+
+
+def _counted(before: Observed, trouble: Trouble | None, scene: _Scene, world: World, *, wanted: int) -> Observed:
+    """Failures in a row and the time of the next try."""
+    is_whole = len(scene.ready) >= wanted
+    since = (before.healthy_since_s or world.now_s) if is_whole else 0.0
+    if trouble is not None:
+        failures = before.failures + 1
+        wait_s = 0.0 if trouble.had_served and failures == 1 else back_off_s(failures)
+        return replace(before, failures=failures, retry_at_s=world.now_s + wait_s, healthy_since_s=0.0)
+    if is_whole and world.now_s - since >= CALM_S:
+        return replace(before, failures=0, retry_at_s=0.0, healthy_since_s=since)
+    return replace(before, healthy_since_s=since)
+
+
+def _start(deployment: Deployment, scene: _Scene, world: World, observed: Observed) -> tuple[Action, ...]:
+    """Launch what is missing, once it is prepared and no failure asks to wait."""
+    missing = deployment.spec.replicas - len(scene.current)
+    if missing <= 0 or world.now_s < observed.retry_at_s:
+        return ()
+    template = deployment.spec.template
+    preparation = world.preparation
+    if preparation is None or preparation.status is PreparationStatus.FAILED:
+        return (Prepare(template),)
+    return (Start(template),) * missing if preparation.status is PreparationStatus.DONE else ()
+
+
+def _preparation_for(template: str, world: World) -> Preparation | None:
+    preparation = world.preparation
+    return preparation if preparation is not None and preparation.template == template else None
+
+
+def _retire(deployment: Deployment, scene: _Scene) -> list[Action]:
+    """Those too many (not ready ones first, then the youngest), and those of an older spec once the new ones serve."""
+    wanted = deployment.spec.replicas
+    by_worth = sorted(scene.current, key=lambda w: (w.phase is not WorkerPhase.READY, w.launched_at_s))
+    retired: list[Action] = [Stop(worker.name) for worker in by_worth[wanted:]]
+    if len(scene.ready) >= wanted:
+        retired += [Stop(worker.name) for worker in scene.old]
+    return retired
+
+
+def _overdue(scene: _Scene, world: World) -> list[Action]:
+    """Kill those that were asked long ago, and those that never came up."""
+    drained = [
+        w for w in scene.leaving
+        if w.stopping_since_s is not None and world.now_s - w.stopping_since_s > STOP_LIMIT_S
+    ]  # fmt: skip
+    late = [w for w in scene.current if _is_late(w, world)]
+    return [Stop(worker.name, is_forced=True) for worker in (*drained, *late)]
+
+
+def _is_late(worker: Sighting, world: World) -> bool:
+    is_coming = worker.phase in (WorkerPhase.STARTING, WorkerPhase.LOADING)
+    return is_coming and world.now_s - worker.launched_at_s > START_LIMIT_S
+
+
+def _phase(deployment: Deployment, scene: _Scene, world: World, *, observed: Observed, is_starting: bool) -> Phase:
+    wanted = deployment.spec.replicas
+    if wanted == 0:
+        phase = Phase.STOPPED
+    elif len(scene.ready) >= wanted:
+        phase = Phase.READY
+    elif scene.serving:
+        phase = Phase.DEGRADED
+    elif scene.current or is_starting:
+        phase = Phase.STARTING
+    elif observed.failures and world.now_s < observed.retry_at_s:
+        phase = Phase.FAILED
+    else:
+        phase = Phase.PREPARING
+    return phase if can_step(deployment.observed.phase, phase) else Phase.STARTING
+
+
+def _replicas(scene: _Scene) -> tuple[Replica, ...]:
+    leaving = {worker.name for worker in scene.leaving}
+    return tuple(
+        Replica(
+            id=worker.name,
+            template=worker.labels.get(TEMPLATE_LABEL, ""),
+            phase=ReplicaPhase.DRAINING if worker.name in leaving else ReplicaPhase(worker.phase.value),
+            url=worker.url,
+            info=worker.info,
+        )
+        for worker in sorted((*scene.current, *scene.old, *scene.failed, *scene.leaving), key=lambda w: w.name)
+    )

@@ -1,0 +1,1 @@
+"""The front door: OpenAI's API and our own, over all deployments."""

@@ -1,0 +1,1 @@
+"""The admin side: deployments, benchmarks, runs, health, the OpenAPI document."""

@@ -1,0 +1,101 @@
+"""What the data plane answers, described for the OpenAPI document; and the small reads beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokenforge.gateway.admin.operation import Operation, json_answer
+from tokenforge.gateway.admin.schemas import HEALTH, MODELS
+from tokenforge.gateway.openai_routes import models_document
+from tokenforge.gateway.plane import DataPlane
+from tokenforge.protocol.infer import InferAnswer, InferBody
+
+_HOT = (400, 404, 413, 429, 500, 503, 504)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotReads:
+    """Health, models and metrics, read from memory. `document` makes the OpenAPI document."""
+
+    plane: DataPlane
+    document: Callable[[], object]
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What is offered."""
+        return (
+            Operation(
+                method="GET", path="/v1/models", summary="Models that are deployed", handle=self.models,
+                needs="infer", answers={200: MODELS},
+            ),
+            Operation(
+                method="GET", path="/health/live", summary="Is the gateway there", handle=self.live, needs="",
+                answers={200: HEALTH},
+            ),
+            Operation(
+                method="GET", path="/health/ready", summary="Does it take requests", handle=self.ready, needs="",
+                answers={200: HEALTH, 503: HEALTH},
+            ),
+            Operation(
+                method="GET", path="/metrics", summary="Prometheus' page", handle=self.metrics, needs="",
+                answers={200: "text/plain"},
+            ),
+            Operation(
+                method="GET", path="/openapi.json", summary="This document", handle=self.openapi, needs="",
+                answers={200: {"type": "object"}},
+            ),
+        )  # fmt: skip
+
+    async def models(self, request: Request) -> Response:
+        """OpenAI's list."""
+        del request
+        return json_answer(models_document(self.plane.router))
+
+    async def live(self, request: Request) -> Response:
+        """Always, while the process answers."""
+        del request
+        return json_answer({"status": "live"})
+
+    async def ready(self, request: Request) -> Response:
+        """Not while draining."""
+        del request
+        if self.plane.is_draining:
+            return json_answer({"status": "draining"}, status=503)
+        return json_answer({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Response:
+        """What was counted."""
+        del request
+        body = generate_latest(self.plane.metrics.registry)
+        return Response(body, headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def openapi(self, request: Request) -> Response:
+        """The document."""
+        del request
+        return json_answer(self.document())
+
+
+async def _elsewhere(request: Request) -> Response:
+    raise AssertionError(f"{request.url.path} is the data plane's")
+
+
+def hot_operations() -> tuple[Operation, ...]:
+    """The data plane's own routes; they are never routed here."""
+    anything: dict[str, object] = {"type": "object"}
+    openai = [
+        Operation(
+            method="POST", path=path, summary=summary, handle=_elsewhere, needs="infer", body=None,
+            answers={200: anything}, problems=_HOT,
+        )
+        for path, summary in (
+            ("/v1/completions", "OpenAI's completions"),
+            ("/v1/chat/completions", "OpenAI's chat completions"),
+        )
+    ]  # fmt: skip
+    infer = Operation(
+        method="POST", path="/infer", summary="One prompt, one answer", handle=_elsewhere, needs="infer",
+        body=InferBody, answers={200: InferAnswer}, problems=_HOT,
+    )  # fmt: skip
+    return (infer, *openai)

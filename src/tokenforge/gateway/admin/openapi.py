@@ -1,0 +1,94 @@
+"""The OpenAPI 3.1 document, made from the operations themselves."""
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from tokenforge import __version__
+from tokenforge.gateway.admin.operation import Operation
+from tokenforge.gateway.admin.schemas import OPENAI_ERROR, PROBLEM
+
+_REFERENCE = "#/components/schemas/{model}"
+_REQUEST_ID = {
+    "name": "x-request-id",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 128},
+    "description": "comes back in the answer; without it one is made",
+}
+
+
+def openapi_document(operations: Iterable[Operation]) -> Mapping[str, object]:
+    """The whole document."""
+    known = list(operations)
+    models = {model for operation in known for model in _models(operation)}
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda m: m.__name__)], ref_template=_REFERENCE
+    )
+    schemas = {**definitions.get("$defs", {}), "Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
+    paths: dict[str, dict[str, object]] = {}
+    for operation in known:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "TokenForge", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _models(operation: Operation) -> list[type[BaseModel]]:
+    found = [] if operation.body is None else [operation.body]
+    return found + [answer for answer in operation.answers.values() if isinstance(answer, type)]
+
+
+def _described(operation: Operation) -> dict[str, object]:
+    described: dict[str, object] = {
+        "summary": operation.summary,
+        "operationId": f"{operation.method.lower()}_{operation.path.strip('/').translate(_NAME)}",
+        "parameters": [*_path_parameters(operation.path), *_parameters(operation), _REQUEST_ID],
+        "responses": {
+            **{str(status): _answer(operation, what) for status, what in operation.answers.items()},
+            **{str(status): _problem(operation, status) for status in operation.problems},
+        },
+    }
+    if operation.body is not None:
+        schema = {"$ref": _REFERENCE.format(model=operation.body.__name__)}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return described
+
+
+_NAME = str.maketrans({"/": "_", "{": None, "}": None, ".": "_", "-": "_"})
+
+
+def _answer(operation: Operation, what: "str | type[BaseModel] | Mapping[str, object]") -> dict[str, object]:
+    if isinstance(what, str):
+        return {"description": operation.summary, "content": {what: {"schema": {"type": "string"}}}}
+    schema = {"$ref": _REFERENCE.format(model=what.__name__)} if isinstance(what, type) else what
+    content: dict[str, object] = {"application/json": {"schema": schema}}
+    if operation.path in ("/infer", "/v1/completions", "/v1/chat/completions"):
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return {"description": operation.summary, "content": content}
+
+
+def _problem(operation: Operation, status: int) -> dict[str, object]:
+    is_openai = operation.path.startswith("/v1/")
+    kind = "application/json" if is_openai else "application/problem+json"
+    name = "OpenAIError" if is_openai else "Problem"
+    return {
+        "description": f"what is wrong, with HTTP {status}",
+        "content": {kind: {"schema": {"$ref": _REFERENCE.format(model=name)}}},
+    }
+
+
+def _path_parameters(path: str) -> list[dict[str, object]]:
+    names = [part.strip("{}").partition(":")[0] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _parameters(operation: Operation) -> list[dict[str, object]]:
+    return [
+        {"name": p.name, "in": p.place, "required": False, "schema": dict(p.schema), "description": p.text}
+        for p in operation.parameters
+    ]

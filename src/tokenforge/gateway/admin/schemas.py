@@ -1,0 +1,74 @@
+"""What our own routes answer, as JSON schemas for the OpenAPI document."""
+
+from collections.abc import Mapping
+
+Schema = Mapping[str, object]
+
+_TEXT: Schema = {"type": "string"}
+_OBJECT: Schema = {"type": "object"}
+
+
+def record(properties: Mapping[str, object], *, optional: tuple[str, ...] = ()) -> Schema:
+    """An object with these properties, all of them there but the optional."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": dict(properties), "required": required}
+
+
+def list_of(name: str, item: Schema) -> Schema:
+    """`{name: [item, ...]}`."""
+    return record({name: {"type": "array", "items": item}})
+
+
+CONDITION = record(
+    {
+        "type": {"type": "string", "enum": ["Ready", "Prepared", "Healthy"]},
+        "status": {"type": "string", "enum": ["True", "False"]},
+        "reason": _TEXT,
+        "message": _TEXT,
+        "since": _TEXT,
+        "last_words": {"type": "array", "items": _TEXT},
+    }
+)
+DEPLOYMENT = record(
+    {
+        "id": _TEXT,
+        "name": _TEXT,
+        "model": _TEXT,
+        "runtime": _TEXT,
+        "status": _TEXT,
+        "ready": {"type": "boolean"},
+        "generation": {"type": "integer"},
+        "desired": _OBJECT,
+        "observed": _OBJECT,
+        "conditions": {"type": "array", "items": CONDITION},
+        "created_at": _TEXT,
+        "updated_at": _TEXT,
+    }
+)
+DEPLOYMENTS = list_of("deployments", DEPLOYMENT)
+RUN = record(
+    {"id": _TEXT, "benchmark": _TEXT, "status": _TEXT, "model": _TEXT, "runtime": _TEXT, "workload": _TEXT,
+     "cause": _TEXT}
+)  # fmt: skip
+RUNS = list_of("runs", RUN)
+BENCHMARK = record(
+    {"id": _TEXT, "status": _TEXT, "created_at": _TEXT, "headline": _TEXT, "runs": {"type": "array", "items": RUN}}
+)
+ARTIFACTS = list_of("artifacts", record({"name": _TEXT, "bytes": {"type": "integer"}, "url": _TEXT}))
+PROBLEM = record(
+    {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "code": _TEXT,
+        "errors": {
+            "type": "array",
+            "items": record({"field": _TEXT, "value": {}, "message": _TEXT, "hint": _TEXT}),
+        },
+    },
+    optional=("errors",),
+)
+OPENAI_ERROR = record({"error": record({"message": _TEXT, "type": _TEXT, "param": {}, "code": _TEXT})})
+HEALTH = record({"status": _TEXT})
+MODELS = record({"object": _TEXT, "data": {"type": "array", "items": _OBJECT}})

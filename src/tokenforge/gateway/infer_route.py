@@ -1,0 +1,137 @@
+"""`POST /infer`: one prompt, one answer, whole or as events, with what it cost in time."""
+
+import json
+from dataclasses import dataclass, field
+
+from tokenforge.domain.errors import EngineError
+from tokenforge.gateway.plane import DataPlane, Passage
+from tokenforge.gateway.relay import Ask, relay
+from tokenforge.gateway.routing import Endpoint
+from tokenforge.gateway.upstream import UpstreamAnswer, UpstreamFailed
+from tokenforge.protocol import infer
+from tokenforge.protocol.asgi import send_head, send_whole
+from tokenforge.protocol.openai_fields import read_object
+from tokenforge.protocol.problem import Problem
+from tokenforge.protocol.sse import SseParser
+
+
+async def infer_route(plane: DataPlane, passage: Passage) -> None:
+    """Answer `/infer`."""
+    body = infer.parse_infer(read_object(passage.body))
+    inference = _Inference(plane=plane, passage=passage, body=body)
+    ask = Ask(
+        model=body.model,
+        runtime=body.runtime or passage.runtime,
+        path="/v1/completions",
+        body=infer.completion_body(body),
+    )
+    refusal = await relay(plane, passage, ask, inference.take)
+    if refusal is not None:
+        await _send_problem(passage, _problem(refusal.status, refusal.body, retry_after=refusal.retry_after))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Inference:
+    """One answer in the making."""
+
+    plane: DataPlane
+    passage: Passage
+    body: infer.InferBody
+    gathered: infer.Gathered = field(default_factory=infer.Gathered)
+    first_s: float | None = None
+
+    async def take(self, endpoint: Endpoint, answer: UpstreamAnswer) -> None:
+        """Read the worker's stream into our answer."""
+        self.gathered, self.first_s = infer.Gathered(), None
+        if answer.status != 200:
+            await _send_problem(self.passage, _problem(answer.status, await answer.whole(), retry_after=""))
+            return
+        await self._read(answer)
+        self._check()
+        done = self._answer(endpoint)
+        if self.body.stream:
+            await self._begin()
+            await self.passage.send({"type": "http.response.body", "body": infer.done_event(done)})
+            return
+        self.passage.is_begun = True
+        await send_whole(self.passage.send, done.model_dump_json().encode(), headers=self.passage.headers)
+
+    async def _read(self, answer: UpstreamAnswer) -> None:
+        parser = SseParser()
+        try:
+            async for chunk in answer.chunks():
+                text = "".join([self.gathered.take(event) for event in parser.feed(chunk)])
+                if not text:
+                    continue
+                if self.first_s is None:
+                    self.first_s = self.plane.clock()
+                if self.body.stream:
+                    await self._begin()
+                    event = infer.token_event(text)
+                    await self.passage.send({"type": "http.response.body", "body": event, "more_body": True})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UpstreamFailed(f"the worker's stream cannot be read: {type(error).__name__}: {error}") from error
+
+    def _check(self) -> None:
+        """Raise what the stream ended with, unless it ended well."""
+        if self.gathered.error is not None:
+            raise EngineError(str(self.gathered.error.get("message", "the engine failed")))
+        if not self.gathered.is_done or self.gathered.finish_reason is None:
+            raise UpstreamFailed("the worker's stream ended before its answer was whole")
+
+    async def _begin(self) -> None:
+        if self.passage.is_begun:
+            return
+        self.passage.is_begun = True
+        self.passage.tell_late = _late_event
+        headers = {**self.passage.headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+        await send_head(self.passage.send, status=200, content_type="text/event-stream; charset=utf-8", headers=headers)
+
+    def _answer(self, endpoint: Endpoint) -> infer.InferAnswer:
+        usage = self.gathered.usage
+        arrived_s = self.passage.arrived_s
+        return infer.InferAnswer(
+            id=self.passage.headers["x-request-id"],
+            model=self.body.model,
+            runtime=endpoint.runtime,
+            text="".join(self.gathered.texts),
+            finish_reason=self.gathered.finish_reason or "",
+            usage=infer.UsageAnswer(
+                prompt_tokens=usage.get("prompt_tokens", 0),
+                completion_tokens=usage.get("completion_tokens", 0),
+                total_tokens=usage.get("total_tokens", 0),
+            ),
+            timings=infer.TimingsAnswer(
+                queue_ms=_ms((self.passage.asked_s or arrived_s) - arrived_s),
+                ttft_ms=None if self.first_s is None else _ms(self.first_s - arrived_s),
+                total_ms=_ms(self.plane.clock() - arrived_s),
+            ),
+        )
+
+
+async def _send_problem(passage: Passage, problem: Problem) -> None:
+    passage.is_begun = True
+    passage.outcome = f"worker_{problem.status}"
+    await send_whole(
+        passage.send, problem.problem_body(), status=problem.status, content_type="application/problem+json",
+        headers={**passage.headers, **problem.headers},
+    )  # fmt: skip
+
+
+def _problem(status: int, body: bytes, *, retry_after: str) -> Problem:
+    """A worker's refusal in our own words."""
+    try:
+        error = json.loads(body)["error"]
+        message, code = str(error["message"]), str(error["code"])
+    except (ValueError, KeyError, TypeError):
+        message, code = f"the worker answered HTTP {status}", "upstream_failed"
+    headers = {"retry-after": retry_after} if retry_after else {}
+    return Problem(status=status, code=code, message=message, headers=headers)
+
+
+def _late_event(problem: Problem) -> bytes:
+    return infer.error_event(problem.problem_body())
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)

@@ -1,0 +1,83 @@
+"""OpenAI's routes: the worker speaks the wire format already, so its bytes pass through untouched."""
+
+from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.gateway.plane import DataPlane, Passage
+from tokenforge.gateway.relay import Ask, relay
+from tokenforge.gateway.routing import Endpoint, Router
+from tokenforge.gateway.upstream import UpstreamAnswer
+from tokenforge.protocol.asgi import send_head, send_whole
+from tokenforge.protocol.openai_answer import error_event
+from tokenforge.protocol.openai_fields import read_object
+from tokenforge.protocol.problem import Problem
+
+PATHS = ("/v1/completions", "/v1/chat/completions")
+
+
+async def openai_route(plane: DataPlane, passage: Passage) -> None:
+    """Answer `/v1/completions` or `/v1/chat/completions`."""
+    model = read_object(passage.body).get("model")
+    if not isinstance(model, str) or not model:
+        hint = "GET /v1/models lists what is served"
+        fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
+        raise InvalidInput([fault], source="request body")
+    ask = Ask(model=model, runtime=passage.runtime, path=passage.path, body=passage.body)
+
+    async def take(endpoint: Endpoint, answer: UpstreamAnswer) -> None:
+        headers = {**passage.headers, "x-tokenforge-replica": endpoint.id}
+        kind = answer.header("content-type") or "application/json"
+        if not kind.startswith("text/event-stream"):
+            body = await answer.whole()
+            if answer.status >= 400:
+                passage.outcome = f"worker_{answer.status}"
+            passage.is_begun = True
+            await send_whole(passage.send, body, status=answer.status, content_type=kind, headers=headers)
+            return
+        await _stream(passage, answer, kind=kind, headers=headers)
+
+    refusal = await relay(plane, passage, ask, take)
+    if refusal is not None:
+        passage.is_begun = True
+        passage.outcome = f"worker_{refusal.status}"
+        extra = {"retry-after": refusal.retry_after} if refusal.retry_after else {}
+        await send_whole(
+            passage.send, refusal.body, status=refusal.status, content_type=refusal.content_type,
+            headers={**passage.headers, **extra},
+        )  # fmt: skip
+
+
+async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, headers: dict[str, str]) -> None:
+    """Pass the events on as they come; the head goes with the first of them."""
+    passage.tell_late = _late_event
+    headers = {**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+    async for chunk in answer.chunks():
+        if not passage.is_begun:
+            passage.is_begun = True
+            await send_head(passage.send, status=answer.status, content_type=kind, headers=headers)
+        await passage.send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if not passage.is_begun:
+        passage.is_begun = True
+        await send_head(passage.send, status=answer.status, content_type=kind, headers=headers)
+    await passage.send({"type": "http.response.body", "body": b""})
+
+
+def models_document(router: Router) -> dict[str, object]:
+    """What `/v1/models` answers: every model that is deployed, once, with the runtimes that serve it."""
+    data = []
+    for model, served in sorted(router.table.by_model.items()):
+        endpoints = [endpoint for one in served for endpoint in one.endpoints]
+        data.append(
+            {
+                "id": model,
+                "object": "model",
+                "created": min(one.created_s for one in served),
+                "owned_by": "tokenforge",
+                "max_model_len": min((endpoint.max_model_len for endpoint in endpoints), default=None),
+                "runtimes": sorted({one.runtime for one in served}),
+                "ready": bool(endpoints),
+            }
+        )
+    return {"object": "list", "data": data}
+
+
+def _late_event(problem: Problem) -> bytes:
+    return error_event(problem.openai_body())

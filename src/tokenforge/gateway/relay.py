@@ -1,0 +1,98 @@
+"""Bring one request to a replica that answers: choose, ask, and ask another while no byte has gone out.
+
+Worth another try: a replica that cannot be reached, that is draining or dead (503), full (429), or whose engine failed
+this one request (500). Whatever else a worker says is the client's answer.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tokenforge.domain.errors import NotReady
+from tokenforge.gateway.plane import DataPlane, Passage
+from tokenforge.gateway.routing import Endpoint
+from tokenforge.gateway.upstream import UpstreamAnswer, UpstreamFailed
+
+MAX_TRIES = 4
+_ELSEWHERE = frozenset({429, 500, 503})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A worker's answer that was worth another try, kept in case that no other is better."""
+
+    status: int
+    body: bytes
+    content_type: str
+    retry_after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is asked of a replica: the path and body for the worker, and which deployment may take it."""
+
+    model: str
+    runtime: str | None
+    path: str
+    body: bytes
+
+
+Take = Callable[[Endpoint, UpstreamAnswer], Awaitable[None]]
+
+
+async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Refusal | None:
+    """Give a good answer to `take`; returns the last refusal when there was none.
+
+    `take` may raise UpstreamFailed: while it has sent nothing, another replica is tried. Raises what Router.take does.
+    """
+    tried: set[str] = set()
+    refusal: Refusal | None = None
+    failure: UpstreamFailed | None = None
+    while len(tried) < MAX_TRIES:
+        try:
+            endpoint = await plane.router.take(ask.model, ask.runtime, without=tried, until_s=passage.until_s)
+        except NotReady:
+            if refusal is not None:
+                return refusal
+            if failure is not None:
+                raise NotReady(f"no replica of {ask.model!r} answered: {failure.message}", retry_after_s=2.0) from None
+            raise
+        tried.add(endpoint.id)
+        passage.asked_s = plane.clock()
+        with plane.router.held(endpoint):
+            try:
+                async with _asked(plane, passage, ask, endpoint) as answer:
+                    if answer.status not in _ELSEWHERE:
+                        plane.router.answered(endpoint)
+                        await take(endpoint, answer)
+                        return None
+                    refusal = await _refusal(answer)
+                    if answer.status == 503:
+                        plane.router.failed(endpoint)
+            except UpstreamFailed as error:
+                plane.router.failed(endpoint)
+                if passage.is_begun:
+                    raise
+                failure = error
+        plane.metrics.retried(ask.path)
+    if refusal is not None:
+        return refusal
+    raise NotReady(f"{len(tried)} replicas of {ask.model!r} failed one after another", retry_after_s=2.0)
+
+
+@asynccontextmanager
+async def _asked(
+    plane: DataPlane, passage: Passage, ask: Ask, endpoint: Endpoint
+) -> AsyncGenerator[UpstreamAnswer, None]:
+    headers = {"content-type": "application/json", "x-request-id": passage.headers["x-request-id"]}
+    async with plane.upstream.ask(endpoint.url + ask.path, body=ask.body, headers=headers) as answer:
+        yield answer
+
+
+async def _refusal(answer: UpstreamAnswer) -> Refusal:
+    return Refusal(
+        status=answer.status,
+        body=await answer.whole(),
+        content_type=answer.header("content-type") or "application/json",
+        retry_after=answer.header("retry-after"),
+    )

@@ -1,0 +1,224 @@
+"""Which replica serves a request: an in-memory table and counters, no I/O, one event loop.
+
+The table is replaced as a whole when control has news (`feed`); counters and ejections are kept by replica. The replica
+with the fewest requests in flight is taken; ties go to the one that waited longest. A replica that failed is left out
+for a while, then tried with one request at a time until it answers.
+"""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
+
+EJECT_S = 2.0
+MAX_EJECT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One ready replica. `capacity` is how many requests it may have at once."""
+
+    id: str
+    deployment: str
+    model: str
+    runtime: str
+    url: str
+    capacity: int
+    max_model_len: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One deployment as the table knows it; `cause` says why it does not serve, when it does not."""
+
+    id: str
+    model: str
+    runtime: str
+    created_s: int
+    cause: str
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Every deployment, by model."""
+
+    by_model: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
+
+    def find(self, model: str, runtime: str | None) -> tuple[Served, ...]:
+        """The deployments of the model (on the runtime, with or without its version). Raises NotFound."""
+        served = self.by_model.get(model, ())
+        fitting = tuple(one for one in served if _is_of(one.runtime, runtime))
+        if fitting:
+            return fitting
+        if served:
+            known = ", ".join(sorted({one.runtime for one in served}))
+            raise NotFound(
+                f"model {model!r} is not deployed on runtime {runtime!r}",
+                hint=f"It runs on {known}; POST /deploy with that model and runtime to add one",
+            )
+        there = ", ".join(sorted(self.by_model)) or "none"
+        raise NotFound(
+            f"model {model!r} is not deployed", hint=f"Deployed are: {there}; POST /deploy with it, then ask again"
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What this gateway knows of one replica."""
+
+    in_flight: int = 0
+    failures: int = 0
+    out_until_s: float = 0.0
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Waiter:
+    """One who waits. `place` becomes a replica whose place it then holds, or None: look again."""
+
+    place: asyncio.Future[Endpoint | None]
+    runtime: str | None
+    without: Collection[str]
+
+    def can_take(self, endpoint: Endpoint) -> bool:
+        return endpoint.id not in self.without and _is_of(endpoint.runtime, self.runtime)
+
+
+@dataclass(slots=True, kw_only=True)
+class Router:
+    """Chooses replicas. `clock` is monotonic seconds; `max_waiting` bounds those who wait for a place, per model."""
+
+    clock: Callable[[], float]
+    max_waiting: int = 512
+    table: RouteTable = field(default_factory=RouteTable)
+    _known: frozenset[str] = frozenset()
+    _tallies: dict[str, _Tally] = field(default_factory=dict)
+    _waiting: dict[str, deque[_Waiter]] = field(default_factory=dict)
+    _turn: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def replace(self, table: RouteTable) -> None:
+        """Take a new table; counters of replicas that are gone are dropped once nothing is in flight there."""
+        self.table = table
+        self._known = frozenset(e.id for served in table.by_model.values() for one in served for e in one.endpoints)
+        for gone in [id_ for id_, tally in self._tallies.items() if id_ not in self._known and tally.in_flight == 0]:
+            del self._tallies[gone]
+        for queue in self._waiting.values():
+            for waiter in queue:
+                if not waiter.place.done():
+                    waiter.place.set_result(None)
+
+    async def take(self, model: str, runtime: str | None, *, without: Collection[str], until_s: float) -> Endpoint:
+        """A replica with a free place; waits for one while all are full. `release` gives the place back.
+
+        Raises NotFound, NotReady (with the cause), Overloaded (the queue is full), DeadlineExceeded.
+        """
+        while True:
+            endpoint = self._choose(model, runtime, without)
+            if endpoint is not None:
+                tally = self._tally(endpoint.id)
+                tally.in_flight += 1
+                tally.used = next(self._turn)
+                return endpoint
+            waiter = _Waiter(place=asyncio.get_running_loop().create_future(), runtime=runtime, without=without)
+            handed = await self._wait(waiter, model, until_s=until_s)
+            if handed is not None:
+                return handed
+
+    def release(self, endpoint: Endpoint) -> None:
+        """The request has left the replica: its place goes to the first who waits for it, or is free."""
+        waiter = self._next(endpoint)
+        tally = self._tally(endpoint.id)
+        is_usable = endpoint.id in self._known and not tally.failures
+        if waiter is not None and is_usable:
+            tally.used = next(self._turn)
+            waiter.place.set_result(endpoint)
+            return
+        tally.in_flight -= 1
+        if waiter is not None:
+            waiter.place.set_result(None)
+
+    @contextmanager
+    def held(self, endpoint: Endpoint) -> Iterator[None]:
+        """`release` at the end."""
+        try:
+            yield
+        finally:
+            self.release(endpoint)
+
+    def failed(self, endpoint: Endpoint) -> None:
+        """It did not answer as a living replica does: leave it out for a while, longer each time."""
+        tally = self._tally(endpoint.id)
+        tally.failures += 1
+        tally.out_until_s = self.clock() + min(MAX_EJECT_S, EJECT_S * 2 ** min(8, tally.failures - 1))
+
+    def answered(self, endpoint: Endpoint) -> None:
+        """It answered: it is well."""
+        tally = self._tally(endpoint.id)
+        tally.failures, tally.out_until_s = 0, 0.0
+
+    def in_flight(self, endpoint_id: str) -> int:
+        """Requests that this gateway has there now."""
+        return self._tallies[endpoint_id].in_flight if endpoint_id in self._tallies else 0
+
+    def _choose(self, model: str, runtime: str | None, without: Collection[str]) -> Endpoint | None:
+        """The best with a free place; None when all are full. Raises NotFound, NotReady."""
+        served = self.table.find(model, runtime)
+        ready = [e for one in served for e in one.endpoints if e.id not in without]
+        if not ready:
+            cause = "; ".join(dict.fromkeys(one.cause for one in served if one.cause)) or "every replica failed"
+            raise NotReady(f"model {model!r} is not ready: {cause}", retry_after_s=2.0)
+        now = self.clock()
+        well = [e for e in ready if self._tally(e.id).out_until_s <= now or not self._tally(e.id).failures] or ready
+        free = [e for e in well if self._tally(e.id).in_flight < self._room(e)]
+        return min(free, key=self._load, default=None)
+
+    def _room(self, endpoint: Endpoint) -> int:
+        """Half open: a replica that failed lately gets one request at a time until it answers."""
+        return 1 if self._tally(endpoint.id).failures else endpoint.capacity
+
+    def _load(self, endpoint: Endpoint) -> tuple[float, int]:
+        tally = self._tally(endpoint.id)
+        return (tally.in_flight / endpoint.capacity, tally.used)
+
+    def _tally(self, endpoint_id: str) -> _Tally:
+        return self._tallies.setdefault(endpoint_id, _Tally())
+
+    async def _wait(self, waiter: _Waiter, model: str, *, until_s: float) -> Endpoint | None:
+        queue = self._waiting.setdefault(model, deque())
+        if len(queue) >= self.max_waiting:
+            raise Overloaded(f"{len(queue)} requests wait for model {model!r} already", retry_after_s=1.0)
+        queue.append(waiter)
+        try:
+            async with asyncio.timeout(max(0.0, until_s - self.clock())):
+                return await waiter.place
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._give_back(waiter)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise DeadlineExceeded(f"no replica of {model!r} had a free place in time") from None
+        finally:
+            queue.remove(waiter)
+            if not queue and self._waiting.get(model) is queue:
+                del self._waiting[model]
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        """One who leaves passes on the place that it was handed in that very moment."""
+        if waiter.place.done() and not waiter.place.cancelled() and (handed := waiter.place.result()) is not None:
+            self.release(handed)
+
+    def _next(self, endpoint: Endpoint) -> _Waiter | None:
+        """The first of those who wait and may go there."""
+        for waiter in self._waiting.get(endpoint.model, ()):
+            if not waiter.place.done() and waiter.can_take(endpoint):
+                return waiter
+        return None
+
+
+def _is_of(runtime: str, asked: str | None) -> bool:
+    """Whether a runtime is the one that was asked for, with its version or without."""
+    return asked is None or asked in (runtime, runtime.split("@")[0])

@@ -1,0 +1,66 @@
+"""A server for an ASGI application as this project runs it: HTTP/1.1 by httptools, no logs and no signals of its own.
+
+Whoever runs it drains first and then sets `should_exit`.
+"""
+
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tokenforge.domain.errors import PortInUse
+
+BACKLOG = 2048
+LAST_BYTES_S = 2
+"""How long answers may take to leave once their work has ended."""
+
+_KEEP_ALIVE_S = 75
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave them to whoever runs the process."""
+        yield
+
+
+def make_server(app: ASGIApp) -> Server:
+    """A server for `app`, to be given its sockets."""
+    return Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=LAST_BYTES_S,
+        )
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises PortInUse, naming the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="Stop what uses it, or take another port"
+        ) from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,208 @@
+"""The data plane on real sockets: what passes, what is tried elsewhere, what clients and workers see."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from gateway_rig import GOOD, Hanging, Rig, dropping, gateway, piece, refusing, streaming
+
+INFER = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
+ASK = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2, "stream": True}
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with gateway(tmp_path) as made:
+        yield made
+
+
+async def test_a_stream_passes_through_untouched(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    status, body, headers = await rig.post("/v1/completions", ASK)
+    assert (status, body) == (200, b"".join(GOOD))
+    assert headers["content-type"] == "text/event-stream"
+
+
+async def test_a_body_reaches_the_worker_as_the_client_sent_it(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    sent = b'{ "model":"synthetic:tiny",  "unknown": [1, 2] }'
+    await rig.post("/v1/chat/completions", sent, **{"x-request-id": "mine"})
+    ((_, received, headers),) = rig.asked
+    assert received == sent
+    assert headers["x-request-id"] == "mine"
+
+
+async def test_infer_answers_text_usage_and_timings(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    status, body, headers = await rig.post("/infer", INFER, **{"x-request-id": "mine"})
+    assert (status, body["text"], body["finish_reason"]) == (200, "Hello", "length")
+    assert (body["usage"]["total_tokens"], body["runtime"], body["id"]) == (4, "sim", "mine")
+    timings = body["timings"]
+    assert 0 <= timings["queue_ms"] <= timings["ttft_ms"] <= timings["total_ms"]
+    assert headers["x-request-id"] == "mine"
+
+
+async def test_infer_streams_tokens_then_done(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    _, body, _ = await rig.post("/infer", {**INFER, "stream": True})
+    events = [part.split("\n") for part in body.decode().strip().split("\n\n")]
+    assert [lines[0] for lines in events] == ["event: token", "event: token", "event: done"]
+    assert json.loads(events[-1][1].removeprefix("data: "))["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("bad", [dropping, refusing(503), refusing(429), refusing(500), streaming(cut=True)])
+async def test_what_fails_before_the_first_byte_is_tried_elsewhere(rig: Rig, bad: object) -> None:
+    await rig.deploy(bad, streaming(*GOOD))  # type: ignore[arg-type]
+    for path, body in (("/infer", INFER), ("/v1/completions", {**ASK})) * 2:
+        status, _, _ = await rig.post(path, body)
+        assert status == 200
+
+
+async def test_when_the_first_token_never_came_infer_tries_another_replica(rig: Rig) -> None:
+    await rig.deploy(streaming(piece(""), cut=True), streaming(*GOOD))
+    answers = [await rig.post("/infer", {**INFER, "stream": True}) for _ in range(2)]
+    assert [status for status, _, _ in answers] == [200, 200]
+    assert all(b"event: done" in body for _, body, _ in answers)
+
+
+@pytest.mark.parametrize("path", ["/infer", "/v1/completions"])
+async def test_a_full_replica_is_429_with_retry_after_in_its_own_words(rig: Rig, path: str) -> None:
+    await rig.deploy(refusing(429))
+    status, _, headers = await rig.post(path, INFER)
+    assert (status, headers["retry-after"]) == (429, "3")
+
+
+async def test_a_replica_that_is_gone_is_503_and_named(rig: Rig) -> None:
+    await rig.deploy(dropping)
+    status, body, headers = await rig.post("/infer", INFER)
+    assert (status, body["code"], headers["retry-after"]) == (503, "not_ready", "2")
+    assert "no replica" in body["detail"]
+
+
+async def test_a_stream_cut_in_the_middle_ends_with_an_error_event_and_not_as_whole(rig: Rig) -> None:
+    await rig.deploy(streaming(piece("half"), cut=True))
+    _, openai, _ = await rig.post("/v1/completions", ASK)
+    _, ours, _ = await rig.post("/infer", {**INFER, "stream": True})
+    assert b'"code": "upstream_failed"' in openai
+    assert b"[DONE]" not in openai
+    assert b"event: error" in ours
+    assert b"event: done" not in ours
+
+
+async def test_a_stream_that_ends_without_its_end_is_not_a_whole_answer(rig: Rig) -> None:
+    await rig.deploy(streaming(piece("half")))
+    status, body, _ = await rig.post("/infer", INFER)
+    assert (status, body["code"]) == (503, "not_ready")
+
+
+async def test_a_client_that_leaves_frees_the_worker_within_a_second(rig: Rig) -> None:
+    for path in ("/v1/completions", "/infer"):
+        hanging = Hanging()
+        runtime = "sim" if path == "/infer" else "vllm"
+        await rig.deploy(hanging, runtime=runtime)
+        body = {**ASK, "stream": True}
+        async with rig.client.post(rig.url + path, json=body, headers={"x-tokenforge-runtime": runtime}):
+            await hanging.begun.wait()
+        async with asyncio.timeout(1.0):
+            await hanging.gone.wait()
+            await rig.app.plane.empty.wait()
+
+
+async def test_the_deadline_ends_a_request_with_504_or_an_error_event(rig: Rig) -> None:
+    await rig.deploy(Hanging())
+    status, body, _ = await rig.post("/infer", INFER, **{"x-tokenforge-timeout-s": "0.2"})
+    assert (status, body["code"]) == (504, "deadline_exceeded")
+    _, stream, _ = await rig.post("/v1/completions", ASK, **{"x-tokenforge-timeout-s": "0.2"})
+    assert b"deadline_exceeded" in stream
+
+
+async def test_requests_beyond_a_replicas_capacity_wait_for_a_place(rig: Rig) -> None:
+    identity = await rig.deploy(streaming(*GOOD))
+    await rig.capacity(identity, 1)
+    answers = await asyncio.gather(*(rig.post("/infer", INFER) for _ in range(12)))
+    assert [status for status, _, _ in answers] == [200] * 12
+
+
+async def test_a_full_queue_is_429_at_once(rig: Rig) -> None:
+    identity = await rig.deploy(Hanging())
+    await rig.capacity(identity, 1)
+    rig.app.plane.router.max_waiting = 0
+    held = [asyncio.create_task(rig.post("/v1/completions", ASK)) for _ in range(2)]
+    await rig.until(lambda: rig.app.plane.router.in_flight(f"{identity}-0") == 2)
+    status, body, headers = await rig.post("/v1/completions", ASK)
+    assert (status, body["error"]["code"], headers["retry-after"]) == (429, "overloaded", "1")
+    for task in held:
+        task.cancel()
+
+
+async def test_the_runtime_field_and_header_choose_and_without_them_both_are_used(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD), runtime="sim")
+    await rig.deploy(streaming(*GOOD), runtime="vllm@0.32.0")
+    named = [(await rig.post("/infer", {**INFER, "runtime": "vllm"}))[1]["runtime"] for _ in range(3)]
+    either = {(await rig.post("/infer", INFER))[1]["runtime"] for _ in range(4)}
+    assert set(named) == {"vllm@0.32.0"}
+    assert either == {"sim", "vllm@0.32.0"}
+    rig.asked.clear()
+    await rig.post("/v1/completions", ASK, **{"x-tokenforge-runtime": "sim"})
+    assert rig.asked[0][0].startswith("d0")
+
+
+async def test_models_lists_each_model_once_with_its_runtimes(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD), runtime="sim")
+    await rig.deploy(runtime="vllm")
+    _, body, _ = await rig.get("/v1/models")
+    (model,) = body["data"]
+    assert (model["id"], model["runtimes"], model["ready"]) == ("synthetic:tiny", ["sim", "vllm"], True)
+
+
+async def test_an_unknown_model_says_how_to_deploy_it(rig: Rig) -> None:
+    status, body, _ = await rig.post("/infer", INFER)
+    assert status == 404
+    assert "POST /deploy" in body["detail"]
+    status, body, _ = await rig.post("/v1/completions", ASK)
+    assert (status, body["error"]["code"]) == (404, "not_found")
+
+
+async def test_a_deployment_that_loads_is_503_with_its_condition(rig: Rig) -> None:
+    await rig.deploy()
+    status, body, headers = await rig.post("/infer", INFER)
+    assert (status, headers["retry-after"]) == (503, "2")
+    assert "it loads" in body["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 20_000, b'{"model": 7}', b'{"model": NaN}'])
+@pytest.mark.parametrize("path", ["/infer", "/v1/completions", "/v1/chat/completions"])
+async def test_a_broken_body_is_400_and_reaches_no_worker(rig: Rig, path: str, body: bytes) -> None:
+    await rig.deploy(streaming(*GOOD))
+    status, _, _ = await rig.post(path, body)
+    assert status == 400
+    assert not rig.asked
+
+
+async def test_a_body_beyond_the_limit_is_413(rig: Rig) -> None:
+    async with rig.client.post(f"{rig.url}/infer", data=io.BytesIO(b" " * (17 << 20))) as answer:
+        assert answer.status == 413
+
+
+async def test_a_deadline_that_is_no_time_is_400(rig: Rig) -> None:
+    status, body, _ = await rig.post("/infer", INFER, **{"x-tokenforge-timeout-s": "soon"})
+    assert (status, body["errors"][0]["field"]) == (400, "x-tokenforge-timeout-s")
+
+
+async def test_connections_that_come_and_go_leave_nothing_in_flight(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+
+    async def leave_at_random(number: int) -> None:
+        timeout = aiohttp.ClientTimeout(total=0.001 * (number % 30) + 0.001)
+        try:
+            async with rig.client.post(f"{rig.url}/infer", json={**INFER, "stream": True}, timeout=timeout) as answer:
+                await answer.read()
+        except (TimeoutError, aiohttp.ClientError):
+            pass
+
+    await asyncio.gather(*(leave_at_random(number) for number in range(60)))
+    await rig.until(lambda: rig.app.plane.in_flight == rig.app.plane.router.in_flight("d0-0") == 0)

@@ -1,0 +1,194 @@
+"""The router: who gets a request. Virtual clock, no I/O."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
+from tokenforge.gateway.routing import EJECT_S, Endpoint, Router, RouteTable, Served
+
+
+@dataclass(slots=True)
+class Clock:
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def endpoint(name: str, *, runtime: str = "sim", capacity: int = 2) -> Endpoint:
+    return Endpoint(
+        id=name, deployment=f"d-{runtime}", model="m", runtime=runtime, url=f"http://{name}", capacity=capacity,
+        max_model_len=64,
+    )  # fmt: skip
+
+
+def table(*endpoints: Endpoint, cause: str = "it loads") -> RouteTable:
+    runtimes = sorted({e.runtime for e in endpoints}) or ["sim"]
+    served = tuple(
+        Served(
+            id=f"d-{runtime}", model="m", runtime=runtime, created_s=1, cause=cause,
+            endpoints=tuple(e for e in endpoints if e.runtime == runtime),
+        )
+        for runtime in runtimes
+    )  # fmt: skip
+    return RouteTable({"m": served})
+
+
+def router(*endpoints: Endpoint, clock: Clock | None = None, max_waiting: int = 4) -> Router:
+    made = Router(clock=clock or Clock(), max_waiting=max_waiting)
+    made.replace(table(*endpoints))
+    return made
+
+
+async def take(of: Router, runtime: str | None = None, *, without: tuple[str, ...] = (), until_s: float = 5.0) -> str:
+    return (await of.take("m", runtime, without=without, until_s=until_s)).id
+
+
+async def test_requests_go_to_the_replica_with_the_fewest() -> None:
+    of = router(endpoint("a"), endpoint("b"))
+    taken = [await take(of) for _ in range(4)]
+    assert sorted(taken) == ["a", "a", "b", "b"]
+    assert taken[0] != taken[1]
+
+
+async def test_a_larger_replica_gets_more() -> None:
+    of = router(endpoint("small", capacity=2), endpoint("large", capacity=8))
+    taken = [await take(of) for _ in range(5)]
+    assert taken.count("large") == 4
+
+
+async def test_both_runtimes_of_a_model_are_used_unless_one_is_named() -> None:
+    of = router(endpoint("a", runtime="vllm@0.32.0", capacity=9), endpoint("b", runtime="sim"))
+    assert {await take(of), await take(of)} == {"a", "b"}
+    assert await take(of, "vllm") == await take(of, "vllm@0.32.0") == "a"
+
+
+async def test_an_unknown_model_or_runtime_says_what_there_is() -> None:
+    of = router(endpoint("a"))
+    with pytest.raises(NotFound, match="m"):
+        await of.take("other", None, without=(), until_s=1)
+    with pytest.raises(NotFound, match="It runs on sim"):
+        await take(of, "vllm")
+
+
+async def test_a_deployment_that_is_not_ready_says_why() -> None:
+    with pytest.raises(NotReady, match="it loads"):
+        await take(router())
+
+
+async def test_a_replica_that_failed_is_left_out_then_tried_with_one_request() -> None:
+    clock = Clock()
+    bad, good = endpoint("bad"), endpoint("good", capacity=9)
+    of = router(bad, good, clock=clock)
+    of.failed(bad)
+    assert {await take(of) for _ in range(4)} == {"good"}
+    clock.now_s = EJECT_S + 0.1
+    assert [await take(of) for _ in range(3)].count("bad") == 1
+
+
+async def test_each_failure_in_a_row_leaves_it_out_for_longer() -> None:
+    clock = Clock()
+    bad, good = endpoint("bad"), endpoint("good", capacity=99)
+    of = router(bad, good, clock=clock)
+    of.failed(bad)
+    of.failed(bad)
+    clock.now_s = EJECT_S + 0.1
+    assert await take(of) == "good"
+
+
+async def test_an_answer_makes_a_replica_well_again() -> None:
+    bad = endpoint("bad")
+    of = router(bad, endpoint("good"))
+    of.failed(bad)
+    of.answered(bad)
+    assert {await take(of), await take(of)} == {"bad", "good"}
+
+
+async def test_when_all_failed_one_of_them_is_tried_all_the_same() -> None:
+    only = endpoint("only")
+    of = router(only)
+    of.failed(only)
+    assert await take(of) == "only"
+
+
+async def test_one_who_waits_gets_the_place_that_comes_free() -> None:
+    only = endpoint("only", capacity=1)
+    of = router(only)
+    await take(of)
+    waiting = asyncio.create_task(take(of))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    of.release(only)
+    assert await waiting == "only"
+
+
+async def test_who_waited_first_is_first() -> None:
+    only = endpoint("only", capacity=1)
+    of = router(only)
+    await take(of)
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        await take(of)
+        order.append(number)
+        of.release(only)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    of.release(only)
+    await asyncio.gather(*tasks)
+    assert order == [0, 1, 2]
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    of = router(endpoint("only", capacity=1), max_waiting=1)
+    await take(of)
+    waiting = asyncio.create_task(take(of))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await take(of)
+    waiting.cancel()
+
+
+async def test_a_wait_ends_at_the_deadline() -> None:
+    of = router(endpoint("only", capacity=1))
+    await take(of)
+    with pytest.raises(DeadlineExceeded):
+        await take(of, until_s=0.0)
+
+
+async def test_a_place_given_to_one_who_left_is_passed_on() -> None:
+    only = endpoint("only", capacity=1)
+    of = router(only)
+    await take(of)
+    first, second = asyncio.create_task(take(of)), asyncio.create_task(take(of))
+    await asyncio.sleep(0)
+    of.release(only)
+    first.cancel()
+    assert await second == "only"
+
+
+async def test_a_new_table_serves_those_who_wait() -> None:
+    of = router(endpoint("a", capacity=1))
+    await take(of)
+    waiting = asyncio.create_task(take(of))
+    await asyncio.sleep(0)
+    of.replace(table(endpoint("a", capacity=1), endpoint("b", capacity=1)))
+    assert await waiting == "b"
+
+
+async def test_counters_outlive_a_new_table() -> None:
+    of = router(endpoint("a"), endpoint("b"))
+    first = await take(of)
+    of.replace(table(endpoint("a"), endpoint("b")))
+    assert of.in_flight(first) == 1
+    assert await take(of) != first
+
+
+async def test_a_replica_that_is_left_out_by_the_caller_is_not_taken() -> None:
+    of = router(endpoint("a"), endpoint("b"))
+    assert [await take(of, without=("a",)) for _ in range(2)] == ["b", "b"]
+    with pytest.raises(NotReady):
+        await take(of, without=("a", "b"))
