@@ -18,10 +18,11 @@ from tokenforge.bench.driver.reading import driver_reading
 from tokenforge.bench.observe import Observer, TrialStart
 from tokenforge.bench.order import Step, trial_order
 from tokenforge.bench.plan import plan_trial
+from tokenforge.bench.server_reading import ServerSays, ask_server, reading_between
 from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import TrialRecords, read_trial
 from tokenforge.domain.benchmark import Benchmark
-from tokenforge.domain.benchmark_record import TrialRecord
+from tokenforge.domain.benchmark_record import ServerReading, TrialRecord
 from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
 from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
 from tokenforge.domain.record import Outcome
@@ -48,8 +49,16 @@ class RunLog:
     trials: list[TrialRecord] = field(default_factory=list)
     recorded: list[TrialRecords] = field(default_factory=list)
 
-    def keep(self, plan: TrialPlan, result: DriveResult, *, position: int, began: datetime) -> None:
-        """Add what one trial recorded, whole or broken."""
+    def keep(
+        self,
+        plan: TrialPlan,
+        result: DriveResult,
+        *,
+        position: int,
+        began: datetime,
+        server: ServerReading | None = None,
+    ) -> None:
+        """Add what one trial recorded, whole or broken, and what the server said of itself in it."""
         self.recorded.append(result.recorded)
         self.trials.append(
             TrialRecord(
@@ -62,6 +71,7 @@ class RunLog:
                 duration_s=result.recorded.last_end_ns / 1e9,
                 notes=plan.notes,
                 driver=result.reading,
+                server=server,
             )
         )
 
@@ -147,16 +157,21 @@ class _Stage:
         self.observer.trial_started(start)
         began = datetime.now(UTC)
         folder = self.offering.folder / f"trial-{position:03d}"
+        before = await self._ask(log.target)
         try:
             result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             result = _kept(plan, folder, cause=str(error) or "interrupted")
             log.keep(plan, result, position=position, began=began)
             raise
-        log.keep(plan, result, position=position, began=began)
+        server = reading_between(before, await self._ask(log.target))
+        log.keep(plan, result, position=position, began=began, server=server)
         requests, fine = len(result.recorded), result.recorded.count(Outcome.OK, Outcome.HUNG_UP)
         self.observer.trial_finished(start, requests=requests, errors=requests - fine)
         await asyncio.sleep(_SETTLE_S)
+
+    async def _ask(self, target: Target) -> ServerSays | None:
+        return await asyncio.to_thread(ask_server, target.url, target.headers)
 
     def _plan(self, log: RunLog, trial: int) -> TrialPlan:
         target = log.target

@@ -22,11 +22,11 @@ from tokenforge.domain.errors import StoreFailed
 from tokenforge.domain.record import RequestRecord
 
 HEAD, RECORD, HEARTBEAT = 1, 2, 3
-VERSION = 1
+VERSION = 2
 
 _FRAME = struct.Struct("<BII")
 _HEAD = struct.Struct("<Hii")
-_HEARTBEAT = struct.Struct("<12qB")
+_HEARTBEAT = struct.Struct("<14qB")
 _BLOCK_BYTES = 1 << 22
 
 
@@ -36,6 +36,7 @@ class Heartbeat:
 
     `cpu_ns` is the process's CPU time under load, `retried` the requests sent again after a stale connection,
     `clock_steps` how often the wall clock jumped, `user_stamps` reads that had no kernel stamp out of `reads`.
+    `loop_delay_max_ns` is the longest time for which the loop was away, `loop_stalled_ns` the sum of the long ones.
     """
 
     at_ns: int
@@ -50,6 +51,8 @@ class Heartbeat:
     clock_steps: int
     reads: int
     user_stamps: int
+    loop_delay_max_ns: int = 0
+    loop_stalled_ns: int = 0
     final: bool = False
     stopped_early: str | None = None
 
@@ -148,7 +151,9 @@ def journal_frames(path: Path) -> Iterator[tuple[int, int, bytes]]:
 def decode_heartbeat(payload: bytes) -> Heartbeat:
     """The heartbeat of a frame's payload."""
     numbers = _HEARTBEAT.unpack_from(payload)
-    at, sent, finished, errors, in_flight, tokens, cpu, pause, retried, steps, reads, user, final = numbers
+    at, sent, finished, errors, in_flight, tokens, cpu, pause, retried, steps, reads, user, away, stalled, final = (
+        numbers
+    )
     return Heartbeat(
         at_ns=at,
         sent=sent,
@@ -162,6 +167,8 @@ def decode_heartbeat(payload: bytes) -> Heartbeat:
         clock_steps=steps,
         reads=reads,
         user_stamps=user,
+        loop_delay_max_ns=away,
+        loop_stalled_ns=stalled,
         final=bool(final),
         stopped_early=payload[_HEARTBEAT.size :].decode() or None,
     )
@@ -170,7 +177,8 @@ def decode_heartbeat(payload: bytes) -> Heartbeat:
 def _encode_heartbeat(beat: Heartbeat) -> bytes:
     counters = (beat.at_ns, beat.sent, beat.finished, beat.errors, beat.in_flight, beat.tokens, beat.cpu_ns)
     more = (beat.gc_pause_max_ns, beat.retried, beat.clock_steps, beat.reads, beat.user_stamps)
-    return _HEARTBEAT.pack(*counters, *more, beat.final) + text_bytes(beat.stopped_early)
+    away = (beat.loop_delay_max_ns, beat.loop_stalled_ns)
+    return _HEARTBEAT.pack(*counters, *more, *away, beat.final) + text_bytes(beat.stopped_early)
 
 
 def _frames(data: bytes, *, source: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:

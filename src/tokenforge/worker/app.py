@@ -33,6 +33,7 @@ class App:
     def __init__(self, service: Service, *, started_s: int) -> None:
         self._service = service
         self._started_s = started_s
+        self._instance = service.new_id()
         self._reads: Mapping[str, Callable[[], _Reply]] = {
             "/health/live": self._live,
             "/health/ready": self._ready,
@@ -111,6 +112,7 @@ class App:
         host, admission = self._service.host, self._service.admission
         body = {
             "name": host.spec.name,
+            "instance": self._instance,
             "phase": host.phase.value,
             "cause": host.cause,
             "runtime": None if host.info is None else runtime_info_to_plain(host.info),

@@ -15,6 +15,7 @@ from tokenforge.domain.record import Outcome
 
 _SLICE_EVENTS = 32
 _GC_YOUNG_OBJECTS = 1_000_000
+_STALL_NS = 25_000_000
 _NO_ERROR = frozenset({Outcome.OK, Outcome.HUNG_UP})
 
 
@@ -29,6 +30,8 @@ class Ledger:
         self._waiting: deque[Exchange] = deque()
         self._cpu_start_ns = 0
         self._gc_pause_max_ns = 0
+        self._loop_delay_max_ns = 0
+        self._loop_stalled_ns = 0
         self._tokens = 0
         self._finished = 0
         self._errors = 0
@@ -80,11 +83,19 @@ class Ledger:
             clock_steps=self._clock.steps,
             reads=self._clock.reads,
             user_stamps=self._clock.user_stamps,
+            loop_delay_max_ns=self._loop_delay_max_ns,
+            loop_stalled_ns=self._loop_stalled_ns,
             final=final,
             stopped_early=self.stopped_early,
         )
         self._journal.heartbeat(beat)
         self._journal.flush()
+
+    def delayed(self, by_ns: int) -> None:
+        """The loop was away so long: it worked on something else, or did not get its core."""
+        self._loop_delay_max_ns = max(self._loop_delay_max_ns, by_ns)
+        if by_ns > _STALL_NS:
+            self._loop_stalled_ns += by_ns
 
     def sweep(self) -> None:
         """Collect cyclic garbage if very much is young (we make none: that would be a leak); records the pause."""

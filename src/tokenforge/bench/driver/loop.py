@@ -31,6 +31,7 @@ _AWAKE_NS = 150_000
 _BATCH = 8
 _OPEN_PAUSE_NS, _OTHER_PAUSE_NS, _LEAST_PAUSE_NS = 2_000_000, 200_000, 30_000
 _PAUSE_NS = 3_000_000
+_AWAY_NS = 3_000_000
 _MAX_BACKLOG = 1_024
 _READ_BYTES = 16_384
 _FRAME_AHEAD_READS = 8
@@ -79,6 +80,7 @@ class LoadLoop:
         self._ticks = 0
         self._drain_until_ns = NEVER
         self._stop_reason: str | None = None
+        self._woke_ns = NEVER
 
     def begin(self) -> None:
         """Open connections for the first requests and settle the process; the load can start at any time after."""
@@ -140,8 +142,17 @@ class LoadLoop:
             elif now_ns < self._look_ns:
                 return []
         events = self._epoll.poll(timeout_s)
-        self._look_ns = time.monotonic_ns() + self._pace.pause_ns
+        self._woke(now_ns, next_tick_ns)
         return events
+
+    def _woke(self, asked_ns: int, next_tick_ns: int) -> None:
+        """The loop looked at its sockets. It was away from the look before until `asked_ns`, or sleeps too long."""
+        away_ns = asked_ns - self._woke_ns
+        self._woke_ns = time.monotonic_ns()
+        self._look_ns = self._woke_ns + self._pace.pause_ns
+        away_ns = max(away_ns, self._woke_ns - next_tick_ns)
+        if away_ns > _AWAY_NS:
+            self._ledger.delayed(away_ns)
 
     def _rest(self, now_ns: int, until_ns: int) -> None:
         if until_ns - now_ns >= _LEAST_PAUSE_NS:

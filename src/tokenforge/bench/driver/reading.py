@@ -40,6 +40,8 @@ def driver_reading(
         stopped_early=reasons[0] if reasons else None,
         clock_steps=max((beat.clock_steps for beat in beats), default=0),
         retried=sum(beat.retried for beat in beats),
+        loop_delay_max_ms=max((beat.loop_delay_max_ns / 1e6 for beat in beats), default=None),
+        loop_stalled_s=max((beat.loop_stalled_ns / 1e9 for beat in beats), default=None),
     )
 
 
