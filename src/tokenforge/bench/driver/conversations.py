@@ -5,9 +5,11 @@ all schedules. In a closed loop later turns have no planned time either, as noth
 """
 
 import heapq
+from array import array
 from collections.abc import Sequence
 
-from tokenforge.bench.driver.schedule import NEVER, Schedule
+from tokenforge.bench.driver.jobfile import ChildJob
+from tokenforge.bench.driver.schedule import NEVER, ClosedSchedule, OpenSchedule, Schedule
 
 
 class ConversationSchedule:
@@ -109,3 +111,23 @@ class ConversationSchedule:
 def openers_of(after: Sequence[int]) -> list[int]:
     """The positions of first turns, in order."""
     return [position for position, before in enumerate(after) if before < 0]
+
+
+def schedule_of(job: ChildJob) -> Schedule:
+    """The schedule of a process's share: open or closed, with later turns where there are any."""
+    talks = any(before >= 0 for before in job.after)
+    openers = openers_of(job.after) if talks else range(job.count)
+    first: Schedule
+    if job.concurrency is None:
+        first = OpenSchedule(array("q", [job.at_ns[position] for position in openers]) if talks else job.at_ns)
+    else:
+        first = ClosedSchedule(count=len(openers), clients=job.concurrency, duration_s=job.duration_s)
+    if not talks:
+        return first
+    return ConversationSchedule(
+        first,
+        after=job.after,
+        think_ns=job.think_ns,
+        is_planned=job.concurrency is None,
+        duration_s=job.duration_s,
+    )

@@ -9,17 +9,16 @@ import itertools
 import os
 import select
 import time
-from array import array
 from collections import deque
 
 from tokenforge.bench.driver.clock import ANCILLARY_BYTES, ReceiveClock, ScheduleTimer
 from tokenforge.bench.driver.connection import Connection, Connector
-from tokenforge.bench.driver.conversations import ConversationSchedule, openers_of
+from tokenforge.bench.driver.conversations import schedule_of
 from tokenforge.bench.driver.exchange import Exchange
 from tokenforge.bench.driver.jobfile import ChildJob
 from tokenforge.bench.driver.ledger import Ledger
 from tokenforge.bench.driver.pace import Pace
-from tokenforge.bench.driver.schedule import NEVER, ClosedSchedule, OpenSchedule, Schedule
+from tokenforge.bench.driver.schedule import NEVER
 from tokenforge.bench.driver.traffic import Traffic
 from tokenforge.bench.journal import JournalWriter
 
@@ -58,7 +57,7 @@ class LoadLoop:
         self._aimed_ns = NEVER
         self._wake_ns = NEVER
         self._clock = ReceiveClock()
-        self._schedule = _schedule_of(job)
+        self._schedule = schedule_of(job)
         self._ledger = Ledger(job=job, journal=journal, clock=self._clock)
         connector = Connector(
             host=job.host,
@@ -274,25 +273,6 @@ class LoadLoop:
         self._traffic.close()
         self._timer.close()
         self._epoll.close()
-
-
-def _schedule_of(job: ChildJob) -> Schedule:
-    talks = any(before >= 0 for before in job.after)
-    openers = openers_of(job.after) if talks else range(job.count)
-    first: Schedule
-    if job.concurrency is None:
-        first = OpenSchedule(array("q", [job.at_ns[position] for position in openers]) if talks else job.at_ns)
-    else:
-        first = ClosedSchedule(count=len(openers), clients=job.concurrency, duration_s=job.duration_s)
-    if not talks:
-        return first
-    return ConversationSchedule(
-        first,
-        after=job.after,
-        think_ns=job.think_ns,
-        is_planned=job.concurrency is None,
-        duration_s=job.duration_s,
-    )
 
 
 def _first_connections(job: ChildJob) -> int:
