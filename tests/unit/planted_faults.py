@@ -138,7 +138,15 @@ def sent_in_bursts() -> RunSummary:
 
 
 def outcome_of_every(step: int, outcome: Outcome) -> Change:
-    return lambda record: replace(record, outcome=outcome) if record.index % step == 0 else record
+    """Some requests end otherwise; nothing came of those that failed, but for a stream that broke off."""
+
+    def change(record: RequestRecord) -> RequestRecord:
+        if record.index % step:
+            return record
+        ended = replace(record, outcome=outcome)
+        return ended if outcome is Outcome.TRUNCATED else replace(ended, first_ns=None, chunk_ns=(), chunk_tokens=())
+
+    return change
 
 
 def answered_before_sent(record: RequestRecord) -> RequestRecord:

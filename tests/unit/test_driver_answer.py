@@ -70,6 +70,11 @@ def test_continuous_usage_says_how_many_tokens_a_chunk_has() -> None:
     assert (answer.chunk_ns, answer.chunk_tokens) == ([10, 20, 30], [4, 1, 4])
 
 
+def test_text_is_a_chunk_at_its_time_though_the_servers_usage_did_not_grow() -> None:
+    answer = read(chunk("a", usage=usage(3, 0)), chunk("b", usage=usage(3, 0)), chunk("c", usage=usage(3, 1)))
+    assert (answer.chunk_ns, answer.chunk_tokens) == ([0, 10, 20], [0, 0, 1])
+
+
 def test_usage_in_the_last_chunk_alone_is_not_continuous() -> None:
     answer = read(chunk("ab"), chunk("cd", finish="stop", usage=usage(5, 8)))
     assert (answer.chunk_tokens, answer.output_tokens) == ([1, 1], 8)

@@ -56,7 +56,8 @@ class Chunks:
 class TrialRequests:
     """All requests of one trial. `ok` marks those that ended well, `hung_up` those that the client left as planned.
 
-    `cut` marks answers that broke off, or that ended well "by length" with fewer tokens than asked.
+    `cut` marks answers that broke off (or ended in an error after their first token), and those that ended well "by
+    length" with fewer tokens than asked.
     `outcomes` counts all of them by how they ended.
     `chunk_counts`, `chunk_tokens` (the sum of what the chunks held) and `last_chunk_ns` sum up a request's chunks; the
     chunks themselves come from `chunks()`.
@@ -121,11 +122,12 @@ def _trial(source: Requests, run_id: str, trial: int) -> TrialRequests:
     numbers = {name: _floats(rows, name) for name in _NUMBERS}
     is_short = np.maximum(numbers["output_tokens"], counts) < numbers["asked_output_tokens"]
     ok = _is(rows, "outcome", Outcome.OK)
+    broke_off = _is(rows, "outcome", Outcome.TRUNCATED) | (_is(rows, "outcome", Outcome.HTTP_ERROR) & (counts > 0))
     return TrialRequests(
         trial=trial,
         ok=ok,
         hung_up=_is(rows, "outcome", Outcome.HUNG_UP),
-        cut=_is(rows, "outcome", Outcome.TRUNCATED) | (ok & is_short & _is(rows, "finish_reason", FinishReason.LENGTH)),
+        cut=broke_off | (ok & is_short & _is(rows, "finish_reason", FinishReason.LENGTH)),
         outcomes=dict(sorted(Counter(str(end) for end in rows["outcome"].to_pylist()).items())),
         chunk_counts=counts,
         chunk_tokens=tokens,

@@ -2,7 +2,8 @@
 
 A chunk's tokens are, in this order: the growth of its own cumulative usage (`continuous_usage_stats`), the number of
 its `token_ids`, else 1 if it has text (content, reasoning, tool call). A role-only or empty chunk and a usage-only
-chunk hold none. Events are decoded in batches, one JSON call for many. What is malformed becomes `fault`, by name.
+chunk hold none and are not kept; one with text is, also where usage did not grow: its time is true. Events are decoded
+in batches, one JSON call for many. What is malformed becomes `fault`, by name.
 """
 
 import json
@@ -136,7 +137,7 @@ class Answer:
             tokens = len(ids)
         else:
             tokens = 1 if has_text else 0
-        if tokens:
+        if tokens or has_text:
             self._count(tokens, stamp)
         finish = choice.get("finish_reason")
         if finish is not None:
