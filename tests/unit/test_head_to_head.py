@@ -1,17 +1,17 @@
 """The verdict of a comparison, from its record: right words, validity first, one metric decides."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from comparison_samples import CLOSED, A, B, compared, verdict
 from record_samples import Engine, Load, sample
 
 from tokenforge.analysis.compare import Verdict
-from tokenforge.analysis.document import read_facts
 from tokenforge.analysis.figures import Validity
-from tokenforge.analysis.head_to_head import ParityNote, judge_comparison
-from tokenforge.analysis.summary import measured_runs, summarise
+from tokenforge.analysis.head_to_head import ParityNote
+from tokenforge.analysis.summary import summarise
+from tokenforge.domain.parity import ParityVerdict
 
 
 def times(factor: float) -> Engine:
@@ -103,29 +103,22 @@ def test_noise_says_what_so_many_quads_can_see() -> None:
     assert noise.unpaired_trials >= 2
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """A parity check of a given result."""
-
-    passed: bool | None
-    sentence: str = "In 3 of 50 prompts B's tokens are others."
+SAID = "In 3 of 50 prompts b@1 says something else."
 
 
 @pytest.mark.parametrize(
-    ("factor", "passed", "expected"),
+    ("factor", "parity", "expected"),
     [
-        (0.8, True, Verdict.BETTER),
-        (0.8, None, Verdict.BETTER),
-        (0.8, False, Verdict.INCONCLUSIVE),
-        (1.1, False, Verdict.WORSE),
+        (0.8, ParityVerdict.PASS, Verdict.BETTER),
+        (0.8, ParityVerdict.NOT_MEASURED, Verdict.BETTER),
+        (0.8, ParityVerdict.FAIL, Verdict.INCONCLUSIVE),
+        (1.1, ParityVerdict.FAIL, Verdict.WORSE),
     ],
 )
-def test_a_side_that_changed_the_output_cannot_win(factor: float, passed: bool | None, expected: Verdict) -> None:
+def test_a_side_that_changed_the_output_cannot_win(factor: float, parity: ParityVerdict, expected: Verdict) -> None:
     document, requests = compared(b=times(factor))
-    spec = read_facts(document).comparison
-    assert spec is not None
-    found = judge_comparison(measured_runs(document, requests), spec, parity=Outputs(passed))
-    assert found is not None
+    document["parity"] = {"verdict": parity.value, "sentence": SAID}
+    found = verdict(document, requests)
     assert found.verdict is expected
-    assert found.parity == ParityNote(passed=passed, sentence=Outputs(passed).sentence)
-    assert ("No winner: the outputs differ. In 3 of 50" in found.sentence) == (expected is Verdict.INCONCLUSIVE)
+    assert found.parity == ParityNote(verdict=parity, sentence=SAID)
+    assert (found.sentence == f"No winner: the outputs differ. {SAID}") == (expected is Verdict.INCONCLUSIVE)

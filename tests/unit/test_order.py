@@ -19,6 +19,13 @@ def test_interleaved_trials_of_two_runtimes_mirror_each_other(seed: int) -> None
     assert (first, second) == (fourth, third)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_of_two_quads_each_side_opens_one(seed: int) -> None:
+    order = runtimes_in_order(seed, trials=8)
+    quads = [tuple(order[at : at + 4]) for at in range(0, 16, 4)]
+    assert {quads[0], quads[1]} == {quads[2], quads[3]} == {(0, 1, 1, 0), (1, 0, 0, 1)}
+
+
 def test_the_first_runtime_is_not_always_first() -> None:
     assert {runtimes_in_order(seed)[0] for seed in range(20)} == {0, 1}
 

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from tokenforge.bench.outcome import _without_userinfo
 from tokenforge.cli.plan import print_plan
-from tokenforge.domain.benchmark import Benchmark, without_secrets
+from tokenforge.domain.benchmark import Benchmark, without_secrets, without_userinfo
 from tokenforge.domain.canonical import to_plain
 from tokenforge.protocol.benchmark import parse_benchmark
 
@@ -41,5 +40,5 @@ def test_an_option_that_only_sounds_like_a_secret_is_shown() -> None:
 
 
 def test_a_password_in_an_address_is_not_recorded() -> None:
-    assert _without_userinfo("http://me:p@ss@host:1/base") == "http://host:1/base"
-    assert _without_userinfo("http://host:1") == "http://host:1"
+    assert without_userinfo("http://me:p@ss@host:1/base") == "http://host:1/base"
+    assert without_userinfo("http://host:1") == "http://host:1"

@@ -6,7 +6,6 @@ goes first, then parity of the outputs (a runtime that changed them cannot win),
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from tokenforge.analysis.compare import Verdict
 from tokenforge.analysis.comparisons import Measured
@@ -15,27 +14,14 @@ from tokenforge.analysis.figures import Level, Reason, RunSummary, Validity, rea
 from tokenforge.analysis.head_to_head_words import said, verdict_sentence
 from tokenforge.analysis.quad_metric import QuadMetric, measure_quads, other_metrics
 from tokenforge.domain.comparison import Restart
-
-
-class ParityCheck(Protocol):
-    """Whether B gave A's output. `passed` None: it was not checked."""
-
-    @property
-    def passed(self) -> bool | None:
-        """True: the outputs are alike, as far as two runs of one engine are."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """What was found, for people."""
-        ...
+from tokenforge.domain.parity import ParityVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityNote:
-    """A parity check as the record keeps it."""
+    """What a check of B's outputs against A's found, as the verdict needs it; the whole result is in the record."""
 
-    passed: bool | None
+    verdict: ParityVerdict
     sentence: str
 
 
@@ -65,7 +51,7 @@ class HeadToHead:
 
 
 def judge_comparison(
-    measured: Sequence[Measured], spec: ComparisonFacts, *, parity: ParityCheck | None = None
+    measured: Sequence[Measured], spec: ComparisonFacts, *, parity: ParityNote | None = None
 ) -> HeadToHead | None:
     """The verdict over the first two runs, A and B; None where there are not two."""
     if len(measured) < 2:
@@ -92,7 +78,7 @@ def judge_comparison(
         ),
         primary=primary,
         secondary=tuple(measure_quads(name, left, right, delta=spec.delta) for name in others),
-        parity=None if parity is None else ParityNote(passed=parity.passed, sentence=parity.sentence),
+        parity=parity,
         reasons=reasons,
         delta=spec.delta,
         quads=spec.quads,
@@ -101,17 +87,18 @@ def judge_comparison(
     )  # fmt: skip
 
 
-def _verdict(primary: QuadMetric, validity: Validity, parity: ParityCheck | None) -> Verdict:
+def _verdict(primary: QuadMetric, validity: Validity, parity: ParityNote | None) -> Verdict:
     if _bar(validity, primary, parity) is not None or primary.verdict is Verdict.OFFERED:
         return Verdict.INCONCLUSIVE
     return primary.verdict
 
 
-def _bar(validity: Validity, primary: QuadMetric, parity: ParityCheck | None) -> str | None:
+def _bar(validity: Validity, primary: QuadMetric, parity: ParityNote | None) -> str | None:
     """Why there is no winner whatever the numbers say."""
     if validity is Validity.INVALID:
         return "the measurement is not valid"
-    if parity is not None and parity.passed is False and primary.verdict in {Verdict.BETTER, Verdict.EQUIVALENT}:
+    has_failed = parity is not None and parity.verdict is ParityVerdict.FAIL
+    if parity is not None and has_failed and primary.verdict in {Verdict.BETTER, Verdict.EQUIVALENT}:
         return f"the outputs differ. {parity.sentence}"
     return None
 

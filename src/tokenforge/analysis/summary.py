@@ -11,9 +11,9 @@ import numpy as np
 
 from tokenforge.analysis.benchmark_summary import BenchmarkSummary
 from tokenforge.analysis.comparisons import Measured, compare_runs
-from tokenforge.analysis.document import Facts, RunFacts, read_facts
+from tokenforge.analysis.document import Facts, RunFacts, mapping, read_facts, text
 from tokenforge.analysis.figures import MetricSummary, RunSummary, Validity
-from tokenforge.analysis.head_to_head import judge_comparison
+from tokenforge.analysis.head_to_head import ParityNote, judge_comparison
 from tokenforge.analysis.headline import headline
 from tokenforge.analysis.instrument import read_instrument
 from tokenforge.analysis.intervals import Estimate, over_trials
@@ -27,7 +27,9 @@ from tokenforge.analysis.shares import estimate_share
 from tokenforge.analysis.throughput import Rates, good_requests
 from tokenforge.analysis.trials import Trial, measure_trials
 from tokenforge.analysis.validity import judge, verdict_of
+from tokenforge.analysis.validity_idle import doubt_idle
 from tokenforge.analysis.validity_limits import doubt_limits
+from tokenforge.domain.parity import ParityVerdict
 
 
 def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSummary:
@@ -36,9 +38,10 @@ def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSu
     Raises InvalidInput when the document has no list of runs.
     """
     facts = read_facts(document)
-    measured = measured_runs(document, requests)
+    measured = _measured_runs(document, requests)
     runs = tuple(one.summary for one in measured)
-    if facts.comparison is not None and (verdict := judge_comparison(measured, facts.comparison)) is not None:
+    spec, parity = facts.comparison, _parity(document)
+    if spec is not None and (verdict := judge_comparison(measured, spec, parity=parity)) is not None:
         said = (verdict.sentence, f"{verdict.validity}: {verdict.validity_sentence}")
         return BenchmarkSummary(
             headline=said, verdict=verdict.validity, runs=runs, comparisons=(), head_to_head=verdict
@@ -49,7 +52,16 @@ def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSu
     )
 
 
-def measured_runs(document: Mapping[str, object], requests: Requests) -> tuple[Measured, ...]:
+def _parity(document: Mapping[str, object]) -> ParityNote | None:
+    """What was found of the outputs, where it was looked at."""
+    found = mapping(document, "parity")
+    verdict, said = text(found, "verdict"), text(found, "sentence")
+    if verdict not in set(ParityVerdict) or said is None:
+        return None
+    return ParityNote(verdict=ParityVerdict(verdict), sentence=said)
+
+
+def _measured_runs(document: Mapping[str, object], requests: Requests) -> tuple[Measured, ...]:
     """Every run of the record, its facts beside its figures, in order."""
     facts = read_facts(document)
     return tuple(
@@ -61,7 +73,7 @@ def measured_runs(document: Mapping[str, object], requests: Requests) -> tuple[M
 def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: LimitBasis | NoBasis) -> RunSummary:
     instrument = read_instrument(run, trials)
     loads = trial_loads(run, trials)
-    doubts = doubt_limits(run, basis, trials, loads)
+    doubts = (*doubt_limits(run, basis, trials, loads), *doubt_idle(trials))
     reasons = judge(run, trials, facts, instrument=instrument, doubts=doubts)
     attempted = sum(int(trial.attempted.sum()) for trial in trials)
     ok = sum(int(trial.counted.sum()) for trial in trials)

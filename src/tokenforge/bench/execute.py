@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tokenforge.bench.attendant import Attendant, SideBySide
 from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
 from tokenforge.bench.driver.offer import journal_paths, offer
 from tokenforge.bench.driver.reading import driver_reading
+from tokenforge.bench.idle import IdleWatch
 from tokenforge.bench.observe import Observer, TrialStart
 from tokenforge.bench.order import Step, trial_order
 from tokenforge.bench.plan import plan_trial
@@ -38,7 +40,7 @@ _SETTLE_S = 0.2
 
 @dataclass(slots=True, kw_only=True)
 class RunLog:
-    """What one run (a workload on a target) has gathered so far."""
+    """What one run (a workload on a target) has gathered so far; `starts` counts its engine's restarts."""
 
     target: Target
     workload: Workload
@@ -48,6 +50,7 @@ class RunLog:
     last_words: tuple[str, ...] = ()
     trials: list[TrialRecord] = field(default_factory=list)
     recorded: list[TrialRecords] = field(default_factory=list)
+    starts: int = 0
 
     def keep(
         self,
@@ -57,6 +60,7 @@ class RunLog:
         position: int,
         began: datetime,
         server: ServerReading | None = None,
+        idle_cpu_share: float | None = None,
     ) -> None:
         """Add what one trial recorded, whole or broken, and what the server said of itself in it."""
         self.recorded.append(result.recorded)
@@ -72,6 +76,8 @@ class RunLog:
                 notes=plan.notes,
                 driver=result.reading,
                 server=server,
+                engine_start=self.starts,
+                idle_cpu_share=idle_cpu_share,
             )
         )
 
@@ -103,9 +109,15 @@ def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
 
 
 async def run_trials(
-    logs: Sequence[RunLog], benchmark: Benchmark, *, offering: Offering, observer: Observer
+    logs: Sequence[RunLog],
+    benchmark: Benchmark,
+    *,
+    offering: Offering,
+    observer: Observer,
+    attendant: Attendant | None = None,
 ) -> BaseException | None:
     """Offer all trials of one model's targets, filling `logs`. Returns what ended it early, None when all was done."""
+    attendant = attendant or SideBySide()
     width = len(logs) // len(benchmark.workloads)
     steps = trial_order(
         runtimes=width,
@@ -117,9 +129,11 @@ async def run_trials(
     stage = _Stage(benchmark=benchmark, offering=offering, observer=observer, total=len(steps))
     ended: BaseException | None = None
     for position, step in enumerate(steps):
-        log = logs[step.workload * width + step.runtime]
+        row = logs[step.workload * width : (step.workload + 1) * width]
+        log = row[step.runtime]
         try:
-            await stage.run(log, step, position=position)
+            idle = await attendant.before(row, step, position=position)
+            await stage.run(log, step, position=position, idle=idle)
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             log.fail(error)
             ended = error
@@ -145,10 +159,10 @@ class _Stage:
     offering: Offering
     observer: Observer
     total: int
-    warmed: set[tuple[str, str]] = field(default_factory=set)
+    warmed: set[tuple[str, str, int]] = field(default_factory=set)
 
-    async def run(self, log: RunLog, step: Step, *, position: int) -> None:
-        """One trial: plan, warm up once, offer, record."""
+    async def run(self, log: RunLog, step: Step, *, position: int, idle: Sequence[Target]) -> None:
+        """One trial: plan, warm up once a start, offer, record; `idle` are those that have no work meanwhile."""
         plan = await asyncio.to_thread(self._plan, log, step.trial)
         staffing = staff(plan, self.offering.capacity, processes=self.offering.processes)
         await self._warm_up(log, staffing)
@@ -158,14 +172,16 @@ class _Stage:
         began = datetime.now(UTC)
         folder = self.offering.folder / f"trial-{position:03d}"
         before = await self._ask(log.target)
+        watch = IdleWatch([target.worker for target in idle])
         try:
             result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             result = _kept(plan, folder, cause=str(error) or "interrupted")
             log.keep(plan, result, position=position, began=began)
             raise
+        idle_cpu_share = watch.cpu_share()
         server = reading_between(before, await self._ask(log.target))
-        log.keep(plan, result, position=position, began=began, server=server)
+        log.keep(plan, result, position=position, began=began, server=server, idle_cpu_share=idle_cpu_share)
         requests, fine = len(result.recorded), result.recorded.count(Outcome.OK, Outcome.HUNG_UP)
         self.observer.trial_finished(start, requests=requests, errors=requests - fine)
         await asyncio.sleep(_SETTLE_S)
@@ -199,10 +215,10 @@ class _Stage:
 
     async def _warm_up(self, log: RunLog, staffing: Staffing) -> None:
         """A few requests of this workload's shape, not recorded: first-use costs are not part of a trial."""
-        key = (log.target.url, log.workload.name)
+        key = (log.target.url, log.workload.name, log.starts)
         if key in self.warmed:
             return
-        if log.workload.name not in {workload for _, workload in self.warmed}:
+        if log.workload.name not in {workload for _, workload, _ in self.warmed}:
             self.observer.phase("benchmark", f"{log.workload.name}: {staffing.text}")
         self.warmed.add(key)
         self.observer.phase(log.target.runtime, f"warming up for {log.workload.name}")

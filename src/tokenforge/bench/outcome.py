@@ -12,10 +12,11 @@ from pathlib import Path
 from tokenforge.analysis.summary import summarise
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.execute import RunLog
-from tokenforge.domain.benchmark import Benchmark, without_secrets
+from tokenforge.domain.benchmark import Benchmark, without_secrets, without_userinfo
 from tokenforge.domain.benchmark_record import BenchmarkRecord, RunRecord
 from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.canonical import sha256_hex, to_plain
+from tokenforge.domain.parity import ParityResult
 from tokenforge.domain.run import RunId, RunStatus
 from tokenforge.report.markdown import render_markdown
 from tokenforge.report.page import render_report
@@ -38,6 +39,7 @@ class Circumstances:
     environment: Mapping[str, object]
     calibration: tuple[Calibration, ...] = ()
     endpoint: Endpoint = Endpoint.COMPLETIONS
+    parity: ParityResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ def write_outcome(
         requests_sha256=checksum,
         calibration=circumstances.calibration,
         endpoint=circumstances.endpoint,
+        parity=circumstances.parity,
     )
     document = to_plain(record)
     assert isinstance(document, dict)
@@ -117,7 +120,7 @@ def _run_record(log: RunLog, identity: str) -> RunRecord:
         model=log.target.model,
         runtime=log.target.runtime,
         workload=log.workload.name,
-        target_url=_without_userinfo(log.target.url),
+        target_url=without_userinfo(log.target.url),
         status=log.status,
         cause=log.cause,
         last_words=log.last_words,
@@ -126,9 +129,3 @@ def _run_record(log: RunLog, identity: str) -> RunRecord:
         trials=tuple(log.trials),
         cause_code=log.cause_code,
     )
-
-
-def _without_userinfo(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

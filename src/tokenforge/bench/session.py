@@ -26,6 +26,7 @@ from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.canonical import to_plain
+from tokenforge.domain.parity import ParityResult
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.store.artifacts import open_run_folder
@@ -67,9 +68,8 @@ async def run_benchmark(request: Request, *, kit: Kit) -> "tuple[Outcome, BaseEx
         ended = await _run_model(models[-1], request, logs=logs, kit=kit)
         if ended is not None:
             break
-    ceilings = await asyncio.to_thread(known_ceilings, kit.home, read_environment())
-    facts = {"models": [_model_facts(model) for model in models], "ceilings": ceilings}
-    calibration = await _calibrated(request, logs, ended=ended, kit=kit)
+    facts = await machine_facts(models, kit)
+    calibration = await calibrated(request, logs, ended=ended, kit=kit)
     return await finish(request, logs, before=before, facts=facts, calibration=calibration), ended
 
 
@@ -81,7 +81,7 @@ async def run_on_target(request: Request, target: Target, *, kit: Kit) -> "tuple
     before = read_pressure()
     logs = open_logs([target], request.benchmark)
     ended = await run_trials(logs, request.benchmark, offering=make_offering(request), observer=kit.observer)
-    calibration = await _calibrated(request, logs, ended=ended, kit=kit)
+    calibration = await calibrated(request, logs, ended=ended, kit=kit)
     return await finish(request, logs, before=before, facts={}, calibration=calibration), ended
 
 
@@ -128,7 +128,13 @@ def make_offering(request: Request, *, part: str = "000") -> Offering:
     return Offering(endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes)
 
 
-async def _calibrated(
+async def machine_facts(models: Sequence[ResolvedModel], kit: Kit) -> Mapping[str, object]:
+    """What the record keeps of the models, and of this machine's own ceilings where they are known."""
+    ceilings = await asyncio.to_thread(known_ceilings, kit.home, read_environment())
+    return {"models": [_model_facts(model) for model in models], "ceilings": ceilings}
+
+
+async def calibrated(
     request: Request, logs: Sequence[RunLog], *, ended: BaseException | None, kit: Kit
 ) -> tuple[Calibration, ...]:
     """After the trials, so that the first request does not wait for it; nothing of a benchmark that ended early."""
@@ -146,6 +152,7 @@ async def finish(
     before: Mapping[str, float | None],
     facts: Mapping[str, object],
     calibration: tuple[Calibration, ...],
+    parity: ParityResult | None = None,
 ) -> "Outcome":
     """Write the files of a benchmark that has ended, and remove its journals."""
     from tokenforge.bench.outcome import Circumstances, write_outcome
@@ -163,6 +170,7 @@ async def finish(
         environment=environment,
         calibration=calibration,
         endpoint=request.endpoint,
+        parity=parity,
     )
     outcome = await asyncio.to_thread(
         write_outcome, request.folder, request.benchmark, logs, circumstances=circumstances

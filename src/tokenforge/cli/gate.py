@@ -1,6 +1,5 @@
 """`gate`: from folders of runs to an answer that a pipeline can act on."""
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from tokenforge.analysis.gate_metric import GateVerdict
 from tokenforge.analysis.gate_reading import METRICS
 from tokenforge.analysis.gate_selection import Selection, select
 from tokenforge.cli.gate_runs import choose_runs
+from tokenforge.cli.share_text import read_share
 from tokenforge.cli.show import print_json, wide_console
 from tokenforge.domain.errors import Fault, InvalidInput, StoreFailed, TokenForgeError
 from tokenforge.report.gate_markdown import render_gate_markdown
@@ -22,7 +22,6 @@ from tokenforge.store.artifacts import write_text
 
 _EXIT_CODES = {GateVerdict.NOT_REGRESSED: 0, GateVerdict.REGRESSED: 1, GateVerdict.INCONCLUSIVE: 2}
 _STYLES = {GateVerdict.NOT_REGRESSED: "green", GateVerdict.REGRESSED: "bold red", GateVerdict.INCONCLUSIVE: "yellow"}
-_SHARE = re.compile(r"^(?P<number>\d+(\.\d+)?|\.\d+) ?(?P<percent>%?)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ def read_rules(asked: Asked) -> GateRules:
     margin, margins = DEFAULT_MARGIN, {}
     for text in asked.margins:
         name, separator, value = text.rpartition("=")
-        share = _share("--margin", value, faults)
+        share = read_share("--margin", value, faults)
         if separator:
             _check_metric("--margin", name, faults)
             margins[name] = share
@@ -83,7 +82,7 @@ def read_rules(asked: Asked) -> GateRules:
             margin = share
     for name in asked.metrics:
         _check_metric("--metric", name, faults)
-    assumed = _share("--between-runs", asked.between_runs, faults)
+    assumed = read_share("--between-runs", asked.between_runs, faults)
     if faults:
         raise InvalidInput(faults, source="the command")
     metrics = tuple(dict.fromkeys(asked.metrics))
@@ -113,16 +112,6 @@ def _table(section: GateSection) -> Table:
         verdict = GateVerdict(row[-1])
         table.add_row(*row[:-1], f"[{_STYLES[verdict]}]{verdict}[/]")
     return table
-
-
-def _share(option: str, text: str, faults: list[Fault]) -> float:
-    """`5%` or `0.05` as 0.05."""
-    found = _SHARE.match(text.strip())
-    share = float(found["number"]) / (100 if found["percent"] else 1) if found else 0.0
-    if not 0 < share < 1:
-        message = "is not a share between 0 and 1"
-        faults.append(Fault(field=option, value=text, message=message, hint="write 5% or 0.05"))
-    return share
 
 
 def _check_metric(option: str, name: str, faults: list[Fault]) -> None:

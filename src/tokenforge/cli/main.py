@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tokenforge.cli.compare_words import compare
 from tokenforge.cli.platform_commands import add_platform_commands
 from tokenforge.domain.errors import InvalidInput, NotFound, TokenForgeError
 
@@ -61,6 +62,9 @@ def bench(  # the options of two forms of one command
         as_json=as_json,
     )  # fmt: skip
     raise typer.Exit(command.run(asked))
+
+
+app.command()(compare)
 
 
 @app.command()

@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tokenforge.cli.show import wide_console
+from tokenforge.cli.verdict_text import print_verdict
 from tokenforge.report.instrument import ms_text
 from tokenforge.report.limits import share_line
+from tokenforge.report.verdict_view import verdict_view
 
 _COLUMNS = ("workload", "runtime", "ok", "failed", "tok/s", "TTFT p50", "p95 ms", "TPOT p50 ms", "verdict")
 _STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
@@ -20,10 +22,13 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     console = console or wide_console()
     summary = _mapping(document["summary"])
     runs = [_mapping(run) for run in _sequence(summary["runs"])]
-    console.print()
-    console.print(_verdict(summary, runs), soft_wrap=True)
-    for sentence in _sequence(summary["headline"]):
-        console.print(str(sentence), style="bold", soft_wrap=True)
+    if (view := verdict_view(summary)) is not None:
+        print_verdict(view, console=console)
+    else:
+        console.print()
+        console.print(_verdict(summary, runs), soft_wrap=True)
+        for sentence in _sequence(summary["headline"]):
+            console.print(str(sentence), style="bold", soft_wrap=True)
     console.print()
     console.print(_table(runs))
     for line in _doubts(runs):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tokenforge.domain.errors import WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
@@ -47,6 +47,15 @@ class Worker(Protocol):
 
     async def stop(self, *, grace_s: float) -> None:
         """Ask it to end, wait `grace_s`, then kill its whole process group. Idempotent; leaves no process."""
+        ...
+
+
+@runtime_checkable
+class MetersCpu(Protocol):
+    """A worker whose processes can be metered from here."""
+
+    def cpu_s(self) -> float | None:
+        """CPU seconds that its processes have used so far; None when they can't be read."""
         ...
 
 

@@ -22,6 +22,16 @@ def members(leader: int) -> list[int]:
     return found
 
 
+def cpu_seconds(leader: int) -> float | None:
+    """CPU seconds, user and system, of all living members; None when there is none."""
+    found = []
+    for pid in members(leader):
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(pid).cpu_times()
+            found.append(times.user + times.system)
+    return sum(found) if found else None
+
+
 def kill_group(leader: int) -> None:
     """SIGKILL all members at once. No member is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tokenforge.cluster.fleet_files import tail
-from tokenforge.cluster.local_group import kill_group, members
+from tokenforge.cluster.local_group import cpu_seconds, kill_group, members
 from tokenforge.domain.errors import InvalidInput, PortInUse, WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
 from tokenforge.domain.worker import WorkerSpec
@@ -90,6 +90,10 @@ class LocalWorker:
         if self._is_asked_to_end:
             await asyncio.Future[None]()
         return self._why()
+
+    def cpu_s(self) -> float | None:
+        """CPU seconds of its whole group; a child that has ended counts no more."""
+        return cpu_seconds(self.pid)
 
     def last_words(self, lines: int = 20) -> Sequence[str]:
         """The final lines of its log, newest last."""

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tokenforge.domain.comparison import ComparisonSpec
+from tokenforge.domain.comparison import ComparisonSpec, Side
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.domain.workload import Workload
@@ -60,10 +60,21 @@ def without_secrets(benchmark: Benchmark) -> Benchmark:
     """The benchmark as it may be shown or recorded: text in engine arguments named like a secret is hidden."""
     spec = benchmark.comparison
     if spec is not None:
-        sides = (replace(one, engine_args=hide_secrets(one.engine_args)) for one in spec.sides)
-        spec = replace(spec, sides=tuple(sides))
+        spec = replace(spec, sides=tuple(_shown(side) for side in spec.sides))
     shown = {name: hide_secrets(args) for name, args in benchmark.engine_args.items()}
     return replace(benchmark, engine_args=shown, comparison=spec)
+
+
+def without_userinfo(url: str) -> str:
+    """The address without the user and password that it may begin with."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _shown(side: Side) -> Side:
+    url = None if side.url is None else without_userinfo(side.url)
+    return replace(side, url=url, engine_args=hide_secrets(side.engine_args))
 
 
 def hide_secrets(args: Mapping[str, object]) -> dict[str, object]:

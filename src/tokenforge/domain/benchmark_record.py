@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tokenforge.domain.calibration import Calibration
+from tokenforge.domain.parity import ParityResult
 from tokenforge.domain.run import RunId, RunStatus
 
 RECORD_SCHEMA = "tokenforge.record/1"
@@ -103,6 +104,7 @@ class BenchmarkRecord:
 
     `environment` is what was read from the machine; `requests_sha256` the checksum of `requests.parquet`. `calibration`
     has one entry per workload, none where it was switched off. `endpoint` is OpenAI's: `completions` or `chat`.
+    `parity` is set where a comparison looked at the outputs.
     """
 
     schema: str = RECORD_SCHEMA
@@ -117,4 +119,5 @@ class BenchmarkRecord:
     requests_sha256: str
     calibration: tuple[Calibration, ...] = ()
     endpoint: str = "completions"
+    parity: ParityResult | None = None
     summary: Mapping[str, object] = field(default_factory=dict)
