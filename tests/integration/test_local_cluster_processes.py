@@ -102,6 +102,16 @@ async def test_a_stop_leaves_no_process_and_may_be_repeated(model: Path, tmp_pat
     assert not list((tmp_path / "state").glob("*.worker.json"))
 
 
+async def test_the_cpu_time_of_a_worker_and_its_children_is_metered_while_it_lives(model: Path, tmp_path: Path) -> None:
+    async with rig.running(tmp_path / "state", launch_forking(model, tmp_path)) as worker:
+        own = psutil.Process(worker.pid).cpu_times()
+        used = worker.cpu_s()
+        assert used is not None
+        assert used >= own.user + own.system > 0
+        await worker.stop(grace_s=10)
+        assert worker.cpu_s() is None
+
+
 async def test_a_frozen_worker_is_killed_after_its_grace(model: Path, tmp_path: Path) -> None:
     async with rig.running(tmp_path / "state", launch_forking(model, tmp_path)) as worker:
         children = children_of(tmp_path)

@@ -27,6 +27,11 @@ def repeatable(benchmark: Benchmark, record: Plain, *, accelerator: Accelerator,
 
 
 def _faults(benchmark: Benchmark, record: Plain, *, is_trusted: bool) -> Iterator[Fault]:
+    if benchmark.comparison is not None:
+        hint = f"run it again yourself: {text(record, 'command') or 'tokenforge compare A B'}"
+        message = "compares two sides, which --run can't start; its plans and pages can be checked"
+        yield Fault(field="comparison", value=benchmark.comparison.metric, message=message, hint=hint)
+        return
     for run in mappings(record, "runs"):
         if run.get("runtime") == "url":
             hint = "measure it again with `tokenforge bench --url`, then `tokenforge gate`"

@@ -6,6 +6,7 @@ from tokenforge.report.instrument import arrivals_text, calibrated_text, lag_tex
 from tokenforge.report.limits import COLUMNS, limit_table
 from tokenforge.report.numbers import estimate_text, number_text
 from tokenforge.report.reading import Plain, items, number, section, sentences, text
+from tokenforge.report.verdict_view import METRIC_COLUMNS, QUAD_COLUMNS, verdict_view
 
 _COLUMNS = (
     "workload",
@@ -46,6 +47,7 @@ def render_markdown(document: Mapping[str, object]) -> str:
     runs = items(summary, "runs")
     lines = [f"# Benchmark: {text(summary, 'verdict') or 'no verdict'}", ""]
     lines += [f"{markdown_text(sentence)}\n" for sentence in sentences(summary, "headline")]
+    lines += _verdict(summary)
     lines += _table(_COLUMNS, [_row(run) for run in runs])
     comparisons = items(summary, "comparisons")
     if comparisons:
@@ -71,6 +73,24 @@ def render_markdown(document: Mapping[str, object]) -> str:
         f"{text(tool, 'name')} {text(tool, 'version')}, {text(document, 'created_at')}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(summary: Plain) -> list[str]:
+    """A comparison's own part: what decided, the quads, the noise; nothing in other records."""
+    view = verdict_view(summary)
+    if view is None:
+        return []
+    told = (f"{view.parity}: {view.parity_sentence}", *view.noise, *view.how, *view.notes)
+    return [
+        markdown_text(f"A is {view.a}, B is {view.b}; {view.decided_by}."),
+        "",
+        *_table(METRIC_COLUMNS, [row.cells for row in view.metrics]),
+        "",
+        *_table(QUAD_COLUMNS, view.quads),
+        "",
+        *(f"- {markdown_text(line)}" for line in told),
+        "",
+    ]
 
 
 def _row(run: Plain) -> Sequence[str]:

@@ -19,8 +19,10 @@ from tokenforge.report.charts import SLOTS
 from tokenforge.report.definitions import DEFINITIONS
 from tokenforge.report.figures import Figure, workload_figures
 from tokenforge.report.instrument import HOW, instrument_tables
+from tokenforge.report.quad_picture import picture_caption, quad_picture
 from tokenforge.report.reading import Plain, items, section, sentences, text
 from tokenforge.report.series import RunSeries
+from tokenforge.report.verdict_view import METRIC_COLUMNS, QUAD_COLUMNS, verdict_view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,11 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "models": sorted({row.model for row in rows}),
         "groups": view.result_groups(rows),
         "pairs": view.pairs(summary),
+        "contest": verdict_view(summary),
+        "contest_columns": METRIC_COLUMNS,
+        "quad_columns": QUAD_COLUMNS,
+        "contest_picture": quad_picture(summary),
+        "contest_caption": picture_caption(summary),
         "sections": _sections(document, requests, slots),
         "failures": facts.failures(document),
         "doubts": doubts,
