@@ -197,6 +197,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "not_calibrated": _fault(_calibrated({"cause": "the null server was held up"})),
         "merged_reads": _fault(lambda: said({(*DRIVER, "merged_read_share"): 0.2})),
         "machine_busy": _fault(lambda: said({(*_PRESSURE, "before", "load_1m"): 7.0})),
+        "idle_engine_busy": _fault(lambda: said({(*RUN, "trials", 2, "idle_cpu_share"): 0.3})),
         "cpu_stolen": _fault(lambda: said({(*_PRESSURE, "after", "steal_share"): 0.2})),
         "cpu_throttled": _fault(lambda: said({(*_PRESSURE, "after", "throttled_share"): 0.05})),
         "clock_step": _fault(lambda: planted(answered_before_sent)),

@@ -97,6 +97,11 @@ _MACHINE = {
         "Before the first trial the load average was over half the CPU threads.",
         "End other work on the machine and run again.",
     ),
+    "idle_engine_busy": (
+        _DOUBT,
+        "Engines that were up without work used over 0.05 cores in a trial of another; INVALID over 0.5.",
+        "Run one engine at a time: `compare --restart every`, or `order: sequential`.",
+    ),
     "cpu_stolen": (
         _SUSPECT,
         "The host took over 5 % of this machine's CPU time for others (steal).",

@@ -18,7 +18,6 @@ def doubt_idle(trials: Sequence[Trial]) -> Iterator[Reason]:
             "idle_engine_busy",
             Level.INVALID if worst > _BUSY_INVALID else Level.SUSPECT,
             f"While this engine was measured, the others, which had no work, used {worst:.2f} of a core.",
-            "Run one engine at a time: `compare --restart every`, or `order: sequential`.",
             cpu_share=worst,
             limit=_BUSY,
         )

@@ -4,7 +4,7 @@ The verdict itself is read from the record by `analysis`, so a page that is buil
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from tokenforge.analysis.parity import judge_parity
 from tokenforge.bench.environment import read_pressure
 from tokenforge.bench.execute import open_logs, run_trials
 from tokenforge.bench.order import trial_order
-from tokenforge.bench.parity import ParityAsk, measure_parity
+from tokenforge.bench.parity import ParityAsk, needs_text, record_candidate, record_reference
 from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.prompts import PromptTokenizer
 from tokenforge.bench.session import Request, calibrated, finish, machine_facts, make_offering, stop_workers
@@ -23,6 +24,7 @@ from tokenforge.bench.sides import Opening, Sides, choose_restart
 from tokenforge.bench.targets import Kit, Target, find_model, start_target, url_target
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.comparison import QUAD_BLOCKS, ComparisonSpec, Restart, Side
+from tokenforge.domain.errors import TokenForgeError
 from tokenforge.domain.parity import ParityResult, not_measured
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.store.artifacts import open_run_folder
@@ -65,7 +67,7 @@ async def run_comparison(request: Request, means: Means, *, kit: Kit) -> "tuple[
         ended = await run_trials(
             logs, request.benchmark, offering=make_offering(request), observer=kit.observer, attendant=sides
         )
-        parity = None if ended is not None else await _parity(sides, targets[0], targets[1], means, kit=kit)
+        parity = None if ended is not None else await _parity(sides, targets, means, kit=kit)
     finally:
         await asyncio.shield(stop_workers(kit))
     facts = {} if model is None else await machine_facts([model], kit)
@@ -128,15 +130,19 @@ def _order(benchmark: Benchmark) -> list[int]:
     return [step.runtime for step in steps]
 
 
-async def _parity(sides: Sides, a: Target, b: Target, means: Means, *, kit: Kit) -> ParityResult | None:
-    """After the trials, so that what is asked for it warms no cache before them."""
-    if means.parity is None:
+async def _parity(sides: Sides, targets: Sequence[Target], means: Means, *, kit: Kit) -> ParityResult | None:
+    """After the trials, so that what is asked for it warms no cache before them. A first, then B."""
+    ask = means.parity
+    if ask is None:
         return None
-    if sides.both is None:
-        why = "only one engine is up at a time here (--restart every)"
-        return not_measured(model=a.model, reference=a.runtime, candidate=b.runtime, code="one_at_a_time", why=why)
     kit.observer.phase("benchmark", "asking both sides for the same answers")
-    return await measure_parity(*sides.both, means.parity)
+    try:
+        reference = await record_reference(await sides.alone(0), ask, as_text=needs_text(*targets))
+        return judge_parity(reference, await record_candidate(await sides.alone(1), ask, reference))
+    except TokenForgeError as error:
+        a, b = targets
+        why = " ".join(error.message.split())
+        return not_measured(model=a.model, reference=a.runtime, candidate=b.runtime, code=error.code, why=why)
 
 
 def _spec(benchmark: Benchmark) -> ComparisonSpec:

@@ -84,10 +84,13 @@ class Sides:
         self._up = {side: self._alike(side, target) for side, target in self._up.items()}
         return self._common
 
-    @property
-    def both(self) -> tuple[Target, Target] | None:
-        """A and B where both are up now."""
-        return (self._up[0], self._up[1]) if len(self._up) == len(SIDES) else None
+    async def alone(self, side: int) -> Target:
+        """That side, up; with the rule of one at a time the other is stopped first."""
+        if self._restart is Restart.EVERY:
+            await self._stop(1 - side)
+        if side not in self._up:
+            self._up[side] = self._alike(side, await self._openings[side].open())
+        return self._up[side]
 
     async def before(self, row: Sequence[RunLog], step: Step, *, position: int) -> Sequence[Target]:
         """Stop and start what the rule asks for; see Attendant."""
@@ -106,7 +109,7 @@ class Sides:
         return [target for one, target in self._up.items() if one != side]
 
     async def _stop(self, side: int) -> None:
-        if not self._openings[side].is_ours:
+        if not self._openings[side].is_ours or side not in self._up:
             return
         target = self._up.pop(side)
         self._used.discard(side)
