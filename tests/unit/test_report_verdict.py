@@ -93,4 +93,4 @@ def test_the_terminal_says_validity_first_then_the_verdict() -> None:
     lines = [line for line in console.export_text().splitlines() if line.strip()]
     assert lines[0].startswith("VALID Every check passed.")
     assert lines[1].startswith("b@1 is worse: ")
-    assert lines[2].startswith("Outputs not compared")
+    assert lines[2].startswith("Outputs not judged")

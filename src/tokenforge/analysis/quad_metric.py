@@ -10,7 +10,7 @@ from tokenforge.analysis.compare import Paired, Verdict, compare_ratios
 from tokenforge.analysis.document import RunFacts
 from tokenforge.analysis.figures import RunSummary
 from tokenforge.analysis.gate_reading import METRICS, GateMetric
-from tokenforge.analysis.intervals import MIN_TRIALS
+from tokenforge.analysis.intervals import MIN_TRIALS, samples_needed
 from tokenforge.analysis.power import smallest_effect, trials_per_arm
 from tokenforge.analysis.quads import Quad, quads_of
 from tokenforge.domain.comparison import SIDES
@@ -130,7 +130,9 @@ def _trial_values(run: RunSummary, metric: GateMetric) -> Mapping[int, float]:
 
 
 def _carries_p99(run: RunSummary, metric: GateMetric) -> bool:
-    return run.latencies[_source(run, metric)].p99.low is not None
+    """Whether every trial has values enough for a p99 of its own."""
+    counts = [one.count for one in run.latencies[_source(run, metric)].per_trial]
+    return min(counts, default=0) >= samples_needed(quantile=0.99)
 
 
 def _source(run: RunSummary, metric: GateMetric) -> str:

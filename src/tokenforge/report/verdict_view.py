@@ -14,7 +14,7 @@ VERDICT_WORDS = {
     "equivalent": "Equivalent",
     "inconclusive": "Not decided",
 }
-_PARITY_WORDS = {"PASS": "Outputs agree", "FAIL": "Outputs differ", "NOT MEASURED": "Outputs not compared"}
+_PARITY_WORDS = {"PASS": "Outputs agree", "FAIL": "Outputs differ", "NOT MEASURED": "Outputs not judged"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
