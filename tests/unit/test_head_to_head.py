@@ -26,6 +26,11 @@ def test_a_slower_side_is_worse_and_the_sentence_says_by_how_much() -> None:
     assert found.sentence.endswith("5 quads.")
 
 
+def test_from_twice_on_it_says_how_many_times() -> None:
+    sentence = verdict(*compared(b=times(0.4))).sentence
+    assert re.match(r"b@1 is better: 2\.\d\d times the output throughput of a@1, 95 % interval 2\.\d\d to", sentence)
+
+
 def test_a_faster_side_is_better_whichever_way_the_metric_points() -> None:
     for load in (CLOSED, Load(requests=100)):
         assert verdict(*compared(b=times(0.8), load=load)).verdict is Verdict.BETTER

@@ -36,17 +36,15 @@ def verdict_sentence(
     return f"Not decided: {b} had {claim}, but {_missing(primary)}."
 
 
-def share_text(ratio: float | None) -> str:
-    """A ratio as a signed change: 1.08 is `+8.0 %`."""
-    return "?" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+def is_factor(ratio: float) -> bool:
+    """Whether a ratio is told as a factor, because a change in percent would mislead."""
+    return not 1 / _FACTOR_FROM < ratio < _FACTOR_FROM
 
 
 def _claim(ratio: float, label: str, a: str) -> str:
-    """`8.1 % higher mean TTFT than A`; from twice on, or half, as a factor."""
-    if ratio >= _FACTOR_FROM:
+    """`8.1 % higher mean TTFT than A`; from twice on, or half, as a factor: `2.99 times the output throughput of A`."""
+    if is_factor(ratio):
         return f"{ratio:.2f} times the {label} of {a}"
-    if ratio <= 1 / _FACTOR_FROM:
-        return f"{1 / ratio:.2f} times less {label} than {a}"
     return f"{abs(100 * (ratio - 1)):.1f} % {'higher' if ratio >= 1 else 'lower'} {label} than {a}"
 
 
@@ -62,8 +60,11 @@ def _missing(primary: QuadMetric) -> str:
 
 
 def _evidence(primary: QuadMetric) -> str:
-    return f"95 % interval {_range(primary.low, primary.high)}, {len(primary.quads)} quads"
+    as_factor = primary.ratio is not None and is_factor(primary.ratio)
+    return f"95 % interval {_range(primary.low, primary.high, as_factor=as_factor)}, {len(primary.quads)} quads"
 
 
-def _range(low: float | None, high: float | None) -> str:
-    return f"{share_text(low)} to {share_text(high)}"
+def _range(low: float | None, high: float | None, *, as_factor: bool = False) -> str:
+    """Both ends in the words of the claim: as changes in percent or as factors."""
+    ends = [end for end in (low, high) if end is not None]
+    return " to ".join(f"{end:.2f}" if as_factor else f"{100 * (end - 1):+.1f} %" for end in ends)

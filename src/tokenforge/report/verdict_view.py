@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokenforge.analysis.head_to_head_words import is_factor
 from tokenforge.report.numbers import UNKNOWN, number_text
 from tokenforge.report.reading import Plain, items, number, section, text
 
@@ -74,21 +75,26 @@ def verdict_view(summary: Plain) -> VerdictView | None:
     )
 
 
-def change(ratio: float | None) -> str:
-    """A ratio as a signed change in percent."""
-    return UNKNOWN if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+def change(ratio: float | None, *, as_factor: bool | None = None) -> str:
+    """A ratio as a signed change in percent; from twice on, or half, as a factor (unless told which)."""
+    if ratio is None:
+        return UNKNOWN
+    as_factor = is_factor(ratio) if as_factor is None else as_factor
+    return f"{ratio:.2f}x" if as_factor else f"{100 * (ratio - 1):+.1f} %"
 
 
 def _metric_row(one: Plain, *, decides: bool) -> MetricRow:
-    low, high = number(one, "low"), number(one, "high")
+    low, high, ratio = number(one, "low"), number(one, "high"), number(one, "ratio")
+    as_factor = ratio is not None and is_factor(ratio)
+    ends = [change(end, as_factor=as_factor) for end in (low, high)]
     label = text(one, "label") or ""
     return MetricRow(
         cells=(
             f"{label[:1].upper()}{label[1:]}, {text(one, 'unit')}",
             number_text(number(one, "a_value")),
             number_text(number(one, "b_value")),
-            change(number(one, "ratio")),
-            UNKNOWN if low is None or high is None else f"{change(low)} to {change(high)}",
+            change(ratio),
+            UNKNOWN if low is None or high is None else " to ".join(ends),
         ),
         decides=decides,
     )
