@@ -158,6 +158,8 @@ def _limits(found: _Measures) -> dict[str, float]:
 def _notes(reference: Reference, candidate: Recording, *, names: tuple[str, str]) -> Iterator[str]:
     """What was not looked at, or only in part."""
     for name, one in zip(names, (reference.alone, candidate), strict=True):
+        if one.is_simulated:
+            yield f"{name} is simulated: its answers say nothing of a model."
         if one.unscored is not None:
             yield f"{name} was compared by its answers alone: {one.unscored}."
         if one.number_format is None:

@@ -107,6 +107,7 @@ async def _record(
         answers=answers,
         scores=scores,
         unscored=unscored,
+        is_simulated=(target.engine or {}).get("simulated") is True,
     )
 
 

@@ -5,7 +5,6 @@ neither token ids nor scores is asked for text alone. Every request has a time l
 """
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -17,6 +16,7 @@ from tokenforge.domain.errors import EngineError, InvalidRequest, TargetUnreacha
 from tokenforge.domain.generation import TokenLogprob
 from tokenforge.domain.parity import Answer, Scores
 from tokenforge.domain.plan import PromptForm
+from tokenforge.protocol.openai_logprobs import LEAST_LOGPROB
 
 _REQUEST_LIMIT_S = 300.0
 _CONNECT_LIMIT_S = 10.0
@@ -115,9 +115,12 @@ def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _entry(token: int, row: object) -> TokenLogprob:
     """One place of `prompt_logprobs`: token ids as names, each with its log-probability."""
-    known = {int(name): float(told["logprob"]) for name, told in row.items()} if isinstance(row, dict) else {}
+    told = row if isinstance(row, dict) else {}
+    known = {int(name): max(float(one["logprob"]), LEAST_LOGPROB) for name, one in told.items()}
+    if token not in known:
+        raise InvalidRequest(f"it gives no log-probability of token {token}", field="prompt_logprobs")
     ranked = sorted(known.items(), key=lambda pair: -pair[1])
-    return TokenLogprob(token_id=token, logprob=known.get(token, -math.inf), top=tuple(ranked))
+    return TokenLogprob(token_id=token, logprob=known[token], top=tuple(ranked))
 
 
 def _words(body: object) -> str:

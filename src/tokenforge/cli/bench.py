@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tokenforge.bench.outcome import Outcome
 
 _DEFAULT_DURATION_S = 60.0
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +107,11 @@ async def _work(
     return await run_on_target(request, target, kit=kit)
 
 
-def until_stopped(
-    work: "Coroutine[object, object, tuple[Outcome, BaseException | None]]",
-) -> "tuple[Outcome, BaseException | None]":
+def until_stopped(work: Coroutine[object, object, Done]) -> Done:
     """Run to the end; the first SIGINT or SIGTERM asks for an orderly end, further ones are ignored meanwhile."""
 
-    async def main() -> "tuple[Outcome, BaseException | None]":
-        task = asyncio.ensure_future(work)
+    async def main() -> Done:
+        task = asyncio.create_task(work)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _cancel_once, task)
@@ -123,8 +123,7 @@ def until_stopped(
         raise KeyboardInterrupt from None
 
 
-def _cancel_once(task: "asyncio.Future[tuple[Outcome, BaseException | None]]") -> None:
-    assert isinstance(task, asyncio.Task)
+def _cancel_once(task: "asyncio.Task[Done]") -> None:
     if task.cancelling() == 0:
         task.cancel()
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tokenforge.cli.compare_words import compare
+from tokenforge.cli.parity_words import parity
 from tokenforge.cli.platform_commands import add_platform_commands
 from tokenforge.domain.errors import InvalidInput, NotFound, TokenForgeError
 
@@ -96,6 +97,9 @@ def plan(  # the options of two forms of one command
         prompt_len=prompt_len, gen_tokens=gen_tokens, tokenizer=tokenizer, out=out, as_json=as_json,
     )  # fmt: skip
     raise typer.Exit(command.run(asked))
+
+
+app.command()(parity)
 
 
 @app.command()

@@ -38,7 +38,8 @@ class Recording:
     """What one server answered to the prompts, `batch` of them at once.
 
     `number_format` is what it says it computes in (`bfloat16`), None when it does not say. `scores` are those of the
-    reference's answers, one per prompt; None where the server cannot score, and `unscored` says why.
+    reference's answers, one per prompt; None where the server cannot score, and `unscored` says why. `is_simulated`: no
+    model computes its tokens.
     """
 
     runtime: str
@@ -47,6 +48,7 @@ class Recording:
     answers: tuple[Answer, ...]
     scores: tuple[Scores, ...] | None = None
     unscored: str | None = None
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 
 from tokenforge.domain.generation import TokenLogprob
 
+LEAST_LOGPROB = -9999.0
+"""Stands for impossible (minus infinity), which JSON cannot say."""
+
 
 def completion_logprobs(
     entries: Sequence[TokenLogprob], token_text: Callable[[int], str], *, offset: int
@@ -42,10 +45,11 @@ def prompt_logprobs(entries: Sequence[TokenLogprob]) -> list[dict[str, object] |
 def _by_id(entry: TokenLogprob) -> dict[str, object]:
     ranked = dict(entry.top)
     rows: dict[str, object] = {
-        str(token_id): {"logprob": logprob, "rank": rank} for rank, (token_id, logprob) in enumerate(entry.top, start=1)
+        str(token_id): {"logprob": max(logprob, LEAST_LOGPROB), "rank": rank}
+        for rank, (token_id, logprob) in enumerate(entry.top, start=1)
     }
     if entry.token_id not in ranked:
-        rows[str(entry.token_id)] = {"logprob": entry.logprob, "rank": None}
+        rows[str(entry.token_id)] = {"logprob": max(entry.logprob, LEAST_LOGPROB), "rank": None}
     return rows
 
 
