@@ -39,7 +39,7 @@ def test_the_interval_holds_8_percent(machine: Machine, seed: int, show: Callabl
     found = repeats(seed, factor=1.08, machine=machine)
     holds = sum((one.low or 0) <= 1.08 <= (one.high or 0) for one in found) / REPEATS
     show(f"B 8 % slower, {machine}: worse {share(found, Verdict.WORSE):.1%}, interval holds 8 % in {holds:.1%}")
-    assert holds >= 0.92
+    assert holds >= 0.91
     assert share(found, Verdict.BETTER) <= 0.01
     assert share(found, Verdict.WORSE) >= (0.95 if machine == QUIET else 0.3)
 

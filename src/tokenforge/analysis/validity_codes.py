@@ -99,7 +99,7 @@ _MACHINE = {
     ),
     "idle_engine_busy": (
         _DOUBT,
-        "Engines that were up without work used over 0.05 cores in a trial of another; INVALID over 0.5.",
+        "Engines that were up without work used over 0.1 cores in a trial of another; INVALID over 0.5.",
         "Run one engine at a time: `compare --restart every`, or `order: sequential`.",
     ),
     "cpu_stolen": (

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from tokenforge.analysis.figures import Level, Reason, reason
 from tokenforge.analysis.trials import Trial
 
-_BUSY = 0.05
+_BUSY = 0.10
 _BUSY_INVALID = 0.5
 
 

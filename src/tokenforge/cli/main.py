@@ -1,6 +1,7 @@
 """The command line's words. Each command imports what it needs when it runs, so `--help` answers at once.
 
-Exit codes: 0 done; 1 failed (a run, a worker, an environment); 2 the input cannot be used.
+Exit codes: 0 done; 1 failed (a run, a worker, an environment); 2 the input cannot be used. `gate` and `compare`
+have their own, told in their help: 1 says "regressed" or "worse" and nothing else.
 """
 
 import sys
