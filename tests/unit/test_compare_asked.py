@@ -43,7 +43,7 @@ def faults_of(asked: Asked) -> dict[str, str]:
 def test_two_names_and_a_model_are_enough() -> None:
     benchmark = read_asked(ASKED)
     (load,) = benchmark.workloads
-    assert (load.arrival, load.concurrency, load.requests) == (Arrival.CONCURRENCY, 4, 24)
+    assert (load.arrival, load.concurrency, load.requests) == (Arrival.CONCURRENCY, 4, 32)
     assert (benchmark.trials, spec_of(ASKED).quads, spec_of(ASKED).metric) == (10, 5, "output_tokens_per_s")
     assert [str(one) for one in benchmark.runtimes] == ["transformers", "vllm@0.32.0"]
 

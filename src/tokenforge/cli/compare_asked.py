@@ -19,7 +19,7 @@ from tokenforge.domain.model import ModelRef, parse_model
 from tokenforge.domain.runtime import RuntimeRef, parse_runtime
 from tokenforge.domain.workload import Arrival, Fixed, Workload
 
-_CONCURRENCY, _REQUESTS, _DURATION_S = 4, 24, 20.0
+_CONCURRENCY, _REQUESTS, _DURATION_S = 4, 32, 20.0
 _PROMPT_LEN, _GEN_TOKENS = 128, 32
 _MOST_QUADS = 1000
 

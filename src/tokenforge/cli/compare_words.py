@@ -17,7 +17,7 @@ def compare(  # the options of one question: which of the two?
     rate: Annotated[float | None, typer.Option(help="Open loop: mean arrivals per second (Poisson).")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Closed loop: clients that never pause. Default: 4.")] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of arrivals in a trial (open loop: 20).")] = None,
-    requests: Annotated[int | None, typer.Option(help="Requests in a trial (closed loop: 24).")] = None,
+    requests: Annotated[int | None, typer.Option(help="Requests in a trial (closed loop: 32).")] = None,
     prompt_len: Annotated[int | None, typer.Option(help="Prompt tokens. Default: 128.")] = None,
     gen_tokens: Annotated[int | None, typer.Option(help="Output tokens. Default: 32.")] = None,
     engine_args_a: Annotated[
