@@ -18,7 +18,6 @@ from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.protocol.worker_spec import worker_spec_to_json
 
 Env = Mapping[str, str]
-_READY_LIMIT_S = 120.0
 
 
 def free_port() -> int:
@@ -38,6 +37,7 @@ def start_worker(
     runtime: str = "sim",
     python: str = sys.executable,
     engine_args: Mapping[str, object] | None = None,
+    limit_s: float = 60.0,
 ) -> "subprocess.Popen[bytes]":
     """A worker at `port`; returns once it is ready. Whoever asked for it ends it."""
     spec = RuntimeSpec(runtime=runtime, model_path=str(model), served_name="tiny", engine_args=dict(engine_args or {}))
@@ -46,7 +46,7 @@ def start_worker(
     log = (folder / f"worker-{port}.log").open("ab")
     worker = subprocess.Popen([python, "-m", "tokenforge.worker", str(path)], env=env, stdout=log, stderr=log)
     log.close()
-    wait_for(lambda: worker.poll() is not None or _is_ready(port), limit_s=_READY_LIMIT_S)
+    wait_for(lambda: worker.poll() is not None or _is_ready(port), limit_s=limit_s)
     assert worker.poll() is None, (folder / f"worker-{port}.log").read_text()[-2000:]
     return worker
 
