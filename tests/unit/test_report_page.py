@@ -4,8 +4,10 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from parity_samples import a_recording, a_reference, an_answer, rows_of
 from record_samples import Engine, Load, one_request, one_run, requests_file, sample
 
+from tokenforge.analysis.parity import judge_parity
 from tokenforge.analysis.summary import summarise
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.record import Outcome
@@ -150,3 +152,16 @@ def test_markdown_has_the_headline_the_table_and_the_doubts() -> None:
 def test_markdown_escapes_what_could_be_markup() -> None:
     document, _ = finished(*sample([Engine(runtime="a|b<i>")]))
     assert "a\\|b&lt;i&gt;" in render_markdown(document)
+
+
+def test_parity_is_shown_where_it_was_measured(page: str) -> None:
+    document, table = finished(*sample([Engine(runtime="a"), Engine(runtime="b")], [Load()]))
+    answers = [an_answer([1, 2, 3], finish="stop")] * 4
+    hostile = a_recording(answers, runtime=HOSTILE, scores=rows_of(answers))
+    result = to_plain(judge_parity(a_reference(answers), hostile))
+    shown = render_report({**document, "parity": result}, table)
+    assert 'id="parity"' in shown
+    assert "4 of 4 answers are equal to the last token" in shown
+    assert HOSTILE not in shown
+    assert "## Parity: ✓ Pass" in render_markdown({**document, "parity": result})
+    assert 'id="parity"' not in page

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tokenforge.analysis.gate import Gate
 from tokenforge.analysis.gate_metric import GateVerdict
 from tokenforge.report.gate_view import GATE_COLUMNS, GateSection, gate_headline, gate_sections
-from tokenforge.report.markdown import markdown_text
+from tokenforge.report.markup import markdown_text
 
 _MARKS = {GateVerdict.REGRESSED: "❌", GateVerdict.NOT_REGRESSED: "✅", GateVerdict.INCONCLUSIVE: "❔"}
 

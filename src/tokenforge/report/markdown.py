@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from tokenforge.report.instrument import arrivals_text, calibrated_text, lag_text, share_text
 from tokenforge.report.limits import COLUMNS, limit_table
+from tokenforge.report.markup import markdown_text
 from tokenforge.report.numbers import estimate_text, number_text
+from tokenforge.report.parity_view import parity_markdown
 from tokenforge.report.reading import Plain, items, number, section, sentences, text
 from tokenforge.report.verdict_view import METRIC_COLUMNS, QUAD_COLUMNS, verdict_view
 
@@ -38,7 +40,6 @@ _INSTRUMENT_NOTE = (
     "Errors are the load generator's own, against a server of known truth on the machine that sent the load, with no "
     "engine running: the least that the client can be wrong by."
 )
-_ESCAPES = str.maketrans({"|": "\\|", "<": "&lt;", ">": "&gt;", "\n": " ", "`": "'"})
 
 
 def render_markdown(document: Mapping[str, object]) -> str:
@@ -53,6 +54,8 @@ def render_markdown(document: Mapping[str, object]) -> str:
     if comparisons:
         lines += ["", "## Compared", ""]
         lines += [f"- **{text(one, 'workload')}** {markdown_text(text(one, 'sentence') or '')}" for one in comparisons]
+    if parity := parity_markdown(section(document, "parity")):
+        lines += ["", *parity]
     doubts = [(run, reason) for run in runs for reason in items(run, "reasons")]
     if doubts:
         lines += ["", "## Read before use", ""]
@@ -151,8 +154,3 @@ def _doubt(run: Plain, reason: Plain) -> str:
         f"- **{markdown_text(where)}**, {text(reason, 'level')} `{text(reason, 'code')}`: "
         f"{markdown_text(text(reason, 'sentence') or '')} {markdown_text(text(reason, 'fix') or '')}"
     )
-
-
-def markdown_text(words: str) -> str:
-    """Words that cannot make markup or end a table's cell."""
-    return words.translate(_ESCAPES)

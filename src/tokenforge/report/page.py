@@ -19,6 +19,8 @@ from tokenforge.report.charts import SLOTS
 from tokenforge.report.definitions import DEFINITIONS
 from tokenforge.report.figures import Figure, workload_figures
 from tokenforge.report.instrument import HOW, instrument_tables
+from tokenforge.report.parity_view import HOW as HOW_PARITY
+from tokenforge.report.parity_view import PARITY_COLUMNS, parity_view
 from tokenforge.report.quad_picture import picture_caption, quad_picture
 from tokenforge.report.reading import Plain, items, section, sentences, text
 from tokenforge.report.series import RunSeries
@@ -67,6 +69,9 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "quad_columns": QUAD_COLUMNS,
         "contest_picture": quad_picture(summary),
         "contest_caption": picture_caption(summary),
+        "parity": parity_view(section(document, "parity")),
+        "parity_columns": PARITY_COLUMNS,
+        "parity_how": HOW_PARITY,
         "sections": _sections(document, requests, slots),
         "failures": facts.failures(document),
         "doubts": doubts,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tokenforge.report.markdown import markdown_text
+from tokenforge.report.markup import markdown_text
 from tokenforge.report.numbers import UNKNOWN, number_text
 from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
@@ -20,6 +20,7 @@ class ParityView:
     """The result for a page or a terminal. `rows` are under `PARITY_COLUMNS`; `remarks` are reasons, then notes."""
 
     verdict: str
+    mark: str
     sentence: str
     title: str
     rows: tuple[tuple[str, ...], ...]
@@ -31,10 +32,11 @@ def parity_view(found: Plain) -> ParityView | None:
     if not found:
         return None
     reasons = [f"{text(one, 'code')}: {text(one, 'sentence')}" for one in items(found, "reasons")]
-    form = text(found, "number_format")
+    form, verdict = text(found, "number_format"), text(found, "verdict") or "NOT MEASURED"
     allowed = [f"Allowed is what {form} rounds away, on top of the noise floor."] if form else []
     return ParityView(
-        verdict=text(found, "verdict") or "NOT MEASURED",
+        verdict=verdict,
+        mark=MARKS.get(verdict, verdict),
         sentence=text(found, "sentence") or "",
         title=f"{text(found, 'candidate')} against {text(found, 'reference')}",
         rows=(*_answer_rows(found), *_score_rows(found), *_ending_rows(found)),
@@ -47,7 +49,7 @@ def parity_markdown(found: Plain, *, heading: str = "## Parity") -> list[str]:
     view = parity_view(found)
     if view is None:
         return []
-    lines = [f"{heading}: {MARKS[view.verdict]}", "", markdown_text(view.sentence), ""]
+    lines = [f"{heading}: {view.mark}", "", markdown_text(view.sentence), ""]
     if view.rows:
         lines += [_line(PARITY_COLUMNS), "|---" + "|---:" * (len(PARITY_COLUMNS) - 1) + "|"]
         lines += [*(_line(row) for row in view.rows), "", HOW, ""]
