@@ -33,7 +33,9 @@ def parity_view(found: Plain) -> ParityView | None:
         return None
     reasons = [f"{text(one, 'code')}: {text(one, 'sentence')}" for one in items(found, "reasons")]
     form, verdict = text(found, "number_format"), text(found, "verdict") or "NOT MEASURED"
-    allowed = [f"Allowed is what {form} rounds away, on top of the noise floor."] if form else []
+    allowed = (
+        [f"Allowed is what {form} rounds away, on top of the noise floor."] if form and section(found, "forced") else []
+    )
     return ParityView(
         verdict=verdict,
         mark=MARKS.get(verdict, verdict),
