@@ -15,7 +15,8 @@ from command import COMMAND, Run
 
 LOAD = ("--model", "synthetic:tiny", "--requests", "6", "--prompt-len", "16", "--gen-tokens", "8", "--quads", "3")
 SLOW = ("--engine-args-a", "step_ms=20", "--engine-args-b", "step_ms=40")
-QUICK = ("--no-calibration", "--no-parity", "--out", "out")
+OUT = ("--no-calibration", "--out", "out")
+QUICK = (*OUT, "--no-parity")
 
 
 def record_of(folder: Path) -> Any:
@@ -27,7 +28,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, subproces
     """The folder and the words of one comparison, run once for the tests that only look at it."""
     folder = tmp_path_factory.mktemp("compared")
     done = subprocess.run(
-        [*COMMAND, "compare", "sim", "sim", *LOAD, *SLOW, *QUICK],
+        [*COMMAND, "compare", "sim", "sim", *LOAD, *SLOW, *OUT],
         cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     return folder / "out", done
@@ -41,6 +42,7 @@ def test_a_side_that_takes_twice_as_long_is_worse(
     first, second = [line for line in done.stdout.splitlines() if line][:2]
     assert first.startswith("SUSPECT")
     assert second.startswith("sim@0.1.0 (B) (simulated) is worse: ")
+    assert done.stdout.splitlines()[3].startswith("Outputs agree: ")
     trials = [run["trials"] for run in record_of(folder)["runs"]]
     a, b = [[trial["plan_digest"] for trial in side] for side in trials]
     assert a == b
