@@ -158,6 +158,22 @@ def over_capacity() -> RunSummary:
     return clean(load=Load(qps=40.0, requests=400))
 
 
+def ever_sooner(record: RequestRecord) -> RequestRecord:
+    """First tokens that are late at the start of each trial, and less so with each request."""
+    late = int(max(0, LOAD.requests - record.index) * 0.5 * MS)
+    return replace(
+        record,
+        first_ns=(record.first_ns or 0) + late,
+        end_ns=(record.end_ns or 0) + late,
+        chunk_ns=tuple(at + late for at in record.chunk_ns),
+    )
+
+
+def unnamed_warmup() -> RunSummary:
+    """Three minutes of load and no word on a warm-up."""
+    return clean(load=Load(requests=900, extra={"warmup_s": None}))
+
+
 def slow_answers() -> RunSummary:
     return clean(engine=Engine(runtime="vllm", step_ms=900.0))
 
@@ -186,7 +202,7 @@ _PRESSURE = ("environment", "pressure")
 FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
         "generator_late": _fault(lambda: planted(late)),
-        "rate_off": _fault(lambda: planted(sent_too_slowly), "generator_late"),
+        "rate_off": _fault(lambda: planted(sent_too_slowly), "generator_late", "not_steady"),
         "arrivals_off": _fault(sent_in_bursts),
         "generator_stalled": _fault(
             lambda: said_by_all("driver", {"loop_delay_max_ms": 41.0, "loop_stalled_s": 0.3}),
@@ -217,8 +233,10 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "no_requests": _fault(nothing_recorded),
         "too_few_trials": _fault(lambda: of_size(trials=2)),
         "too_few_requests": _fault(lambda: of_size(requests=18)),
-        "too_short": _fault(slow_answers),
+        "too_short": _fault(slow_answers, "not_steady"),
         "over_saturated": _fault(over_capacity),
+        "not_steady": _fault(lambda: planted(ever_sooner)),
+        "default_warmup": _fault(unnamed_warmup),
         "not_drained": _fault(
             lambda: planted(lambda r: replace(r, outcome=Outcome.CANCELLED) if r.index == 199 else r)
         ),

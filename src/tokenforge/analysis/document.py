@@ -11,6 +11,7 @@ from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.workload import Arrival
 
 Plain = Mapping[str, object]
+_LEVEL = (Arrival.CONSTANT, Arrival.POISSON, Arrival.GAMMA, Arrival.CONCURRENCY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,8 @@ class WorkloadFacts:
     """What was asked of one workload. `has_shared_prompts` is True where prompts share text on purpose.
 
     `arrival_shape` is that of the gamma law which the gaps between arrivals follow (1: exponential), None where
-    arrivals have a plan but no law.
+    arrivals have a plan but no law. `is_level`: the load is meant to be the same from start to end. `warmup_s` is None
+    where the workload names none.
     """
 
     name: str
@@ -26,9 +28,10 @@ class WorkloadFacts:
     qps: float | None
     concurrency: int | None
     duration_s: float | None
-    warmup_s: float
+    warmup_s: float | None
     has_shared_prompts: bool
     arrival_shape: float | None = None
+    is_level: bool = True
     slo_ttft_ms: float | None = None
     slo_tpot_ms: float | None = None
     slo_e2e_ms: float | None = None
@@ -278,9 +281,10 @@ def _workload(item: Plain) -> WorkloadFacts:
         qps=number(item, "qps"),
         concurrency=whole(item, "concurrency"),
         duration_s=number(item, "duration_s"),
-        warmup_s=number(item, "warmup_s") or 0.0,
+        warmup_s=number(item, "warmup_s"),
         has_shared_prompts=shared or any(item.get(key) is not None for key in ("turns", "dataset", "trace")),
         arrival_shape=_arrival_shape(item),
+        is_level=text(item, "arrival") in _LEVEL,
         slo_ttft_ms=number(slo, "ttft_ms"),
         slo_tpot_ms=number(slo, "tpot_ms"),
         slo_e2e_ms=number(slo, "e2e_ms"),

@@ -9,6 +9,7 @@ from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import Estimate
 from tokenforge.analysis.latency import TrialMetric
 from tokenforge.analysis.run_limits import RunLimits
+from tokenforge.analysis.steadiness import State, Steadiness
 from tokenforge.analysis.throughput import Rates
 from tokenforge.analysis.validity_codes import CODES
 from tokenforge.analysis.validity_codes import Level as Level
@@ -94,6 +95,16 @@ class RunSummary:
     reasons: tuple[Reason, ...]
     instrument: InstrumentReading
     limits: RunLimits
+    steadiness: Steadiness
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """Metrics that depend on how long the run lasted: none of them is for a headline."""
+        if self.steadiness.state is not State.NOT_STEADY:
+            return frozenset()
+        ttft = self.steadiness.ttft
+        waits = frozenset() if ttft is None or ttft.is_steady else frozenset({"ttft_mean", "e2e_mean"})
+        return waits | {"output_tokens_per_s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ A slope is fitted to the means of equal slices of time, since neighbouring reque
 alone is no proof: a long queue comes and goes at high but stable load. So both must climb, significantly and by much.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +28,12 @@ class Climb:
     in_flight: float
     ttft: float
     is_over: bool
+
+
+def is_over_saturated(climbs: Sequence[Climb | None]) -> bool:
+    """Whether half of the trials or more show it."""
+    over = sum(1 for one in climbs if one is not None and one.is_over)
+    return over > 0 and over * 2 >= len(climbs)
 
 
 def climb(requests: TrialRequests, ttft: Floats, window: Window) -> Climb | None:

@@ -6,6 +6,7 @@ sentences that say what came out and whether to believe it.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,13 +24,18 @@ from tokenforge.analysis.limit_load import trial_loads
 from tokenforge.analysis.quantiles import estimate_mean, estimate_quantile, read_samples
 from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.run_limits import run_limits
+from tokenforge.analysis.saturation import is_over_saturated
 from tokenforge.analysis.shares import estimate_share
+from tokenforge.analysis.steadiness import State, read_steadiness
 from tokenforge.analysis.throughput import Rates, good_requests
 from tokenforge.analysis.trials import Trial, measure_trials
 from tokenforge.analysis.validity import judge, verdict_of
 from tokenforge.analysis.validity_idle import doubt_idle
 from tokenforge.analysis.validity_limits import doubt_limits
+from tokenforge.analysis.validity_steady import doubt_steadiness
 from tokenforge.domain.parity import ParityVerdict
+
+_UNSETTLED = "not steady"
 
 
 def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSummary:
@@ -73,13 +79,20 @@ def _measured_runs(document: Mapping[str, object], requests: Requests) -> tuple[
 def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: LimitBasis | NoBasis) -> RunSummary:
     instrument = read_instrument(run, trials)
     loads = trial_loads(run, trials)
-    doubts = (*doubt_limits(run, basis, trials, loads), *doubt_idle(trials))
+    saturated = is_over_saturated([trial.climb for trial in trials])
+    steadiness = read_steadiness(trials, run.workload, is_saturated=saturated)
+    doubts = (
+        *doubt_limits(run, basis, trials, loads),
+        *doubt_idle(trials),
+        *doubt_steadiness(steadiness, trials=len(trials)),
+    )
     reasons = judge(run, trials, facts, instrument=instrument, doubts=doubts)
     attempted = sum(int(trial.attempted.sum()) for trial in trials)
     ok = sum(int(trial.counted.sum()) for trial in trials)
     rates = tuple(trial.rates for trial in trials)
     latencies = {metric: _metric_summary(trials, metric) for metric in METRICS}
-    output_rate = over_trials([rate.output_tokens_per_s for rate in rates])
+    is_steady = steadiness.state is not State.NOT_STEADY
+    output_rate = _rate(rates, "output_tokens_per_s", is_steady=is_steady)
     return RunSummary(
         run_id=run.id,
         model=run.model,
@@ -97,14 +110,14 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
         sent_rate=_mean_rate(rates, "sent_rate"),
         completed_rate=over_trials([rate.completed_rate for rate in rates]),
         output_tokens_per_s=output_rate,
-        total_tokens_per_s=over_trials([rate.total_tokens_per_s for rate in rates]),
-        goodput=over_trials([rate.goodput for rate in rates]),
+        total_tokens_per_s=_rate(rates, "total_tokens_per_s", is_steady=is_steady),
+        goodput=_rate(rates, "goodput", is_steady=is_steady),
         attainment=_attainment(run, trials, latencies["ttft" if run.workload.is_open else "ttft_service"]),
         attainment_asked=run.workload.slo_attainment if run.workload.has_slo else None,
         mean_in_flight=over_trials([rate.mean_in_flight for rate in rates]),
         prompt_tokens_mean=_mean_count(trials, "prompt_tokens"),
         output_tokens_mean=_mean_count(trials, "output_tokens"),
-        saturated=any(reason.code == "over_saturated" for reason in reasons),
+        saturated=saturated,
         cost_per_million_output=cost_per_million(output_rate, facts.price_per_hour),
         latencies=latencies,
         trials=rates,
@@ -112,6 +125,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
         reasons=reasons,
         instrument=instrument,
         limits=run_limits(basis, loads),
+        steadiness=steadiness,
     )
 
 
@@ -131,6 +145,13 @@ def cost_per_million(output_tokens_per_s: Estimate, price_per_hour: float | None
         high=price(output_tokens_per_s.low),
         note=output_tokens_per_s.note,
     )
+
+
+def _rate(rates: Sequence[Rates], name: str, *, is_steady: bool) -> Estimate:
+    found = over_trials([getattr(rate, name) for rate in rates])
+    if is_steady or found.value is None:
+        return found
+    return replace(found, note="; ".join(filter(None, (_UNSETTLED, found.note))))
 
 
 def _metric_summary(trials: Sequence[Trial], metric: str) -> MetricSummary:

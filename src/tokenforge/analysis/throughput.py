@@ -12,6 +12,7 @@ import numpy as np
 from tokenforge.analysis.document import WorkloadFacts
 from tokenforge.analysis.latency import Latencies
 from tokenforge.analysis.requests import Bools, Chunks, Floats, TrialRequests, filled
+from tokenforge.analysis.warmup import warmup_of
 
 _NS = 1e9
 
@@ -50,14 +51,26 @@ class Rates:
 
 def steady_window(requests: TrialRequests, workload: WorkloadFacts) -> Window:
     """From the end of the warm-up to the end of the load; to the last answer where that would leave nothing."""
-    start = workload.warmup_s * _NS
     arrivals = requests.arrival_ns[~np.isnan(requests.arrival_ns)]
     ends = requests.end_ns[~np.isnan(requests.end_ns)]
     last_arrival = float(arrivals.max()) if len(arrivals) else 0.0
     last_end = float(ends.max()) if len(ends) else last_arrival
     planned = last_arrival if workload.duration_s is None else min(workload.duration_s * _NS, last_end)
+    start = warmup_of(requests, workload, load_s=planned / _NS) * _NS
     end = planned if planned > start and len(arrivals) > 1 else last_end
     return Window(start_ns=start, end_ns=max(end, start))
+
+
+def token_series(requests: TrialRequests, window: Window, *, slices: int) -> Floats:
+    """Output tokens per second in equal slices of the window; a chunk counts at its stamp."""
+    width_ns = (window.end_ns - window.start_ns) / slices
+    held = np.zeros(slices + 1)
+    for chunks in requests.chunks():
+        spot = np.floor((chunks.ns - window.start_ns) / width_ns)
+        spot[(spot < 0) | (spot > slices)] = slices
+        held += np.bincount(spot.astype(np.int64), weights=chunks.tokens, minlength=slices + 1)
+    rates: Floats = held[:slices] / (width_ns / _NS)
+    return rates
 
 
 def trial_rates(

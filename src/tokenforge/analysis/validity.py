@@ -12,6 +12,7 @@ from tokenforge.analysis.document import Facts, RunFacts
 from tokenforge.analysis.figures import Level, Reason, Validity, reason
 from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import MIN_TRIALS
+from tokenforge.analysis.saturation import is_over_saturated
 from tokenforge.analysis.trials import Trial
 from tokenforge.analysis.validity_client import doubt_client, joined
 from tokenforge.analysis.validity_drift import doubt_drift
@@ -121,8 +122,8 @@ def _length(trials: Sequence[Trial]) -> Iterator[Reason]:
 
 
 def _load(trials: Sequence[Trial]) -> Iterator[Reason]:
-    over = [trial for trial in trials if trial.climb is not None and trial.climb.is_over]
-    if over and len(over) * 2 >= len(trials):
+    if is_over_saturated([trial.climb for trial in trials]):
+        over = [trial for trial in trials if trial.climb is not None and trial.climb.is_over]
         yield reason(
             "over_saturated",
             Level.SUSPECT,

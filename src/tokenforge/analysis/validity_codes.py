@@ -213,6 +213,17 @@ _RUN = {
         "In half of the trials or more, requests in flight and TTFT both grew from start to end.",
         "Lower `qps`, or use `arrival: concurrency` to measure the most it can do.",
     ),
+    "not_steady": (
+        _SUSPECT,
+        "TTFT or output tokens/s changed from a trial's first half to its second: by over 10 % (p < 5 %) where MSER-5 "
+        "would cut as much as it may, else by over 25 % (p < 1 %).",
+        "Raise `warmup`, then `duration_s`; look for an engine that still compiles, fills a cache or slows down.",
+    ),
+    "default_warmup": (
+        _NOTE,
+        "The workload names no warm-up, and its load lasts over a minute.",
+        "Set `warmup`, in seconds, to choose it; `warmup: 0` counts everything.",
+    ),
     "not_drained": (
         _SUSPECT,
         "Requests had no answer when their trial ended.",

@@ -57,7 +57,7 @@ def _table(runs: Sequence[Document]) -> Table:
             str(run["runtime"]),
             str(run["ok"]),
             str(run["errors"]),
-            _number(_mapping(run["output_tokens_per_s"]), digits=0),
+            _throughput(run),
             _latency(run, _ttft(run), "p50"),
             _latency(run, _ttft(run), "p95"),
             _latency(run, "tpot", "p50"),
@@ -97,6 +97,13 @@ def _largest(found: Sequence[Document], key: str) -> float | None:
 def _ttft(run: Document) -> str:
     """From the schedule; a closed loop has none, so there from the send."""
     return "ttft_service" if run["loop"] == "closed" else "ttft"
+
+
+def _throughput(run: Document) -> str:
+    """Not of a run that had not settled: it would have been another, had the run been longer."""
+    if _mapping(run["steadiness"])["state"] == "not_steady":
+        return "not steady"
+    return _number(_mapping(run["output_tokens_per_s"]), digits=0)
 
 
 def _latency(run: Document, metric: str, quantile: str) -> str:

@@ -120,9 +120,9 @@ class Workload:
     """One load. `qps` is the mean rate in requests/s for open loops; `concurrency` the clients of a closed loop.
 
     `duration_s` bounds the arrivals (requests in flight then are waited for, within `drain_s`); `requests` bounds their
-    number. `warmup_s` of each trial's start is offered but not counted. `burstiness` is the squared inverse CV of
-    gamma arrivals (1.0 is Poisson, lower is burstier). `ramp_to_qps` is the rate a ramp ends at; `steps` are the rates
-    of `step`, whose `duration_s` is their sum.
+    number. `warmup_s` of each trial's start is offered but not counted (None: analysis decides, by the length of the
+    load). `burstiness` is the squared inverse CV of gamma arrivals (1.0 is Poisson, lower is burstier). `ramp_to_qps`
+    is the rate a ramp ends at; `steps` are the rates of `step`, whose `duration_s` is their sum.
 
     With `turns` what arrives is a conversation of so many requests: `qps` counts conversations/s, `concurrency` those
     at once, and the conversation that reaches `requests` is the last. `think_time_s` passes from an answer's end to the
@@ -150,7 +150,7 @@ class Workload:
     trace: Trace | None = None
     dataset: Dataset | None = None
     temperature: float = 0.0
-    warmup_s: float = 0.0
+    warmup_s: float | None = None
     drain_s: float = 60.0
     request_timeout_s: float = 120.0
     slo: Slo | None = None

@@ -121,7 +121,9 @@ class WorkloadBody(Body):
         | None
     ) = Field(default=None, description="a file of prompts, one JSON object a line, or {path, format}")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 is greedy")
-    warmup: Seconds = Field(default=0.0, ge=0, le=WEEK_S, description="seconds at the start that do not count")
+    warmup: Annotated[Seconds, Field(ge=0, le=WEEK_S)] | None = Field(
+        default=None, description="seconds at the start that do not count; by default 30, less where the load is short"
+    )
     drain_s: float = Field(default=60.0, ge=0, le=WEEK_S, description="seconds to wait for the last answers")
     request_timeout_s: float = Field(default=120.0, gt=0, le=WEEK_S, description="seconds one answer may take")
     slo: SloBody | None = Field(default=None, description="a mapping: preset, ttft_ms, tpot_ms, e2e_ms, attainment")

@@ -29,9 +29,14 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "3 trials it can only ask how stretches of a trial differ, and says so.",
     ),
     (
-        "Worth in independent requests",
+        "Effective requests",
         "Neighbours that queue behind each other say the same thing. This is how many requests that know nothing of "
         "each other would say as much, judged by TTFT.",
+    ),
+    (
+        "Settled",
+        "Whether a trial, after its warm-up, was one state: TTFT and output tokens/s of the second half like those of "
+        "the first, as far as the trials can tell. If not, a longer run would have given another number.",
     ),
     (
         "p99 not estimable",

@@ -161,7 +161,8 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
     e2e = section(latencies, "e2e" if is_open else "e2e_service")
     cells = [
         Cell(label="Requests", value=number_text(number(run, "ok")), interval=_others(run)),
-        Cell(label="Worth in independent requests", value=_effective_text(ttft)),
+        Cell(label="Effective requests", value=_effective_text(ttft)),
+        *_steady_cells(run),
         _rate_cell(run, is_open=is_open),
         _cell("Output tokens/s", section(run, "output_tokens_per_s")),
         _cell("TTFT mean, ms", section(ttft, "mean")),
@@ -179,6 +180,24 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
         label = "Cost per 1M output tokens, at this load" if is_open else "Cost per 1M output tokens"
         cells.append(_cell(label, section(run, "cost_per_million_output")))
     return tuple(cells)
+
+
+def _steady_cells(run: Plain) -> tuple[Cell, ...]:
+    """Whether the run settled and what of its start was left out; nothing for old records, which do not say."""
+    found = section(run, "steadiness")
+    words = {"steady": "yes", "not_steady": "no", "not_judged": "not judged"}.get(text(found, "state") or "")
+    if words is None:
+        return ()
+    warmup_s = number(found, "warmup_s")
+    left_out = f"after a warm-up of {number_text(warmup_s)} s" if warmup_s else "no warm-up left out"
+    changes = (("TTFT", "ttft"), ("tokens/s", "output_tokens_per_s"))
+    said = [
+        f"{name} {change:+.0%}"
+        for name, key in changes
+        if (change := number(section(found, key), "change")) is not None
+    ]
+    note = text(found, "note") or f"{', '.join(said)} from first to second half" if said or text(found, "note") else ""
+    return (Cell(label="Settled", value=words, interval=left_out, note=note),)
 
 
 def _effective_text(metric: Plain) -> str:
