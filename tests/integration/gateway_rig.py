@@ -12,11 +12,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, Replica, ReplicaPhase
 from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
+from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.guard import OpenDoor
@@ -185,6 +187,10 @@ async def gateway(folder: Path) -> AsyncIterator[Rig]:
         deployments=store.deployments, observations=store.observations, events=store.events, quants=quants,
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
         new_id=lambda: f"id-{next(numbers)}", guard=OpenDoor(),
+        more=BenchmarkRoutes(
+            benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",
+            formats=readable_formats(), check=lambda benchmark: None,
+        ).operations(),
     )  # fmt: skip
     app, feed = open_parts(parts)
     server = make_server(app)

@@ -206,3 +206,26 @@ async def test_connections_that_come_and_go_leave_nothing_in_flight(rig: Rig) ->
 
     await asyncio.gather(*(leave_at_random(number) for number in range(60)))
     await rig.until(lambda: rig.app.plane.in_flight == rig.app.plane.router.in_flight("d0-0") == 0)
+
+
+async def test_one_deployment_has_openais_api_to_itself(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD), runtime="sim")
+    one = await rig.deploy(streaming(*GOOD), runtime="vllm")
+    for _ in range(3):
+        assert (await rig.post(f"/deployments/{one}/v1/completions", ASK))[0] == 200
+    assert {name for name, _, _ in rig.asked} == {f"{one}-0"}
+    assert (await rig.get(f"/deployments/{one}/v1/models"))[1]["data"][0]["runtimes"] == ["vllm"]
+    assert (await rig.get(f"/deployments/{one}/worker/info"))[1]["runtime"]["engine"] == "twin"
+
+
+async def test_a_deployment_that_is_not_there_has_no_api(rig: Rig) -> None:
+    assert (await rig.post("/deployments/nobody/v1/completions", ASK))[0] == 404
+    assert (await rig.get("/deployments/nobody/v1/models"))[0] == 404
+
+
+async def test_a_replica_that_came_up_this_moment_is_found_before_anybody_is_refused(rig: Rig) -> None:
+    identity = await rig.deploy()
+    late = await rig.deploy(streaming(*GOOD), runtime="vllm")
+    seen = (await rig.store.deployments.get(late)).observed
+    await rig.store.observations.observe(identity, seen, lease=rig.lease)  # and nobody refreshes the table
+    assert (await rig.post("/infer", {**INFER, "runtime": "sim"}))[0] == 200

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import pytest
 
 from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
-from tokenforge.gateway.routing import EJECT_S, Endpoint, Router, RouteTable, Served
+from tokenforge.domain.generation import Capabilities, RuntimeInfo
+from tokenforge.gateway.routing import EJECT_S, Endpoint, Router, RouteTable, Served, Want
+
+INFO = RuntimeInfo(
+    runtime="sim", engine="sim", engine_version="1", model="m", max_model_len=64, capabilities=Capabilities()
+)
 
 
 @dataclass(slots=True)
@@ -20,7 +25,7 @@ class Clock:
 def endpoint(name: str, *, runtime: str = "sim", capacity: int = 2) -> Endpoint:
     return Endpoint(
         id=name, deployment=f"d-{runtime}", model="m", runtime=runtime, url=f"http://{name}", capacity=capacity,
-        max_model_len=64,
+        info=INFO,
     )  # fmt: skip
 
 
@@ -43,7 +48,7 @@ def router(*endpoints: Endpoint, clock: Clock | None = None, max_waiting: int = 
 
 
 async def take(of: Router, runtime: str | None = None, *, without: tuple[str, ...] = (), until_s: float = 5.0) -> str:
-    return (await of.take("m", runtime, without=without, until_s=until_s)).id
+    return (await of.take(Want(model="m", runtime=runtime), without=without, until_s=until_s)).id
 
 
 async def test_requests_go_to_the_replica_with_the_fewest() -> None:
@@ -68,7 +73,7 @@ async def test_both_runtimes_of_a_model_are_used_unless_one_is_named() -> None:
 async def test_an_unknown_model_or_runtime_says_what_there_is() -> None:
     of = router(endpoint("a"))
     with pytest.raises(NotFound, match="m"):
-        await of.take("other", None, without=(), until_s=1)
+        await of.take(Want(model="other"), without=(), until_s=1)
     with pytest.raises(NotFound, match="It runs on sim"):
         await take(of, "vllm")
 
@@ -192,3 +197,11 @@ async def test_a_replica_that_is_left_out_by_the_caller_is_not_taken() -> None:
     assert [await take(of, without=("a",)) for _ in range(2)] == ["b", "b"]
     with pytest.raises(NotReady):
         await take(of, without=("a", "b"))
+
+
+async def test_one_deployment_can_be_asked_for_alone_by_its_id() -> None:
+    of = router(endpoint("a", runtime="sim", capacity=9), endpoint("b", runtime="vllm"))
+    wants = [Want(model=None, deployment="d-sim"), Want(model="m", deployment="d-sim")]
+    assert [(await of.take(want, without=(), until_s=1)).id for want in wants] == ["a", "a"]
+    with pytest.raises(NotFound, match="d-none"):
+        await of.take(Want(model="m", deployment="d-none"), without=(), until_s=1)

@@ -30,7 +30,7 @@ def load_benchmark(path: Path) -> Benchmark:
         raise InvalidInput([_whole(path, "must be a mapping of keys (model, runtimes, workloads)")], source=str(path))
     plain = _plain(tree, path)
     try:
-        benchmark = parse_benchmark(plain, source=str(path), formats=_formats())
+        benchmark = parse_benchmark(plain, source=str(path), formats=readable_formats())
     except InvalidInput as error:
         raise InvalidInput([_with_line(fault, tree) for fault in error.faults], source=str(path)) from None
     return replace(benchmark, workloads=tuple(_found_from(path.parent, entry) for entry in benchmark.workloads))
@@ -105,7 +105,7 @@ def _with_line(fault: Fault, tree: Mapping[str, object]) -> Fault:
     return fault if line is None else replace(fault, field=f"line {line}: {fault.field}")
 
 
-def _formats() -> Formats:
+def readable_formats() -> Formats:
     return Formats(traces=known_formats(TRACES, TRACE_LOADERS), datasets=known_formats(DATASETS, DATASET_LOADERS))
 
 

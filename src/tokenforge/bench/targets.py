@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tokenforge.bench.observe import Observer
@@ -28,7 +28,10 @@ _MAX_WAITING = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
-    """What preparing needs from outside: where things are kept, what the process was told, where workers run."""
+    """What preparing needs from outside: where things are kept, what the process was told, where workers run.
+
+    `attached` are servers that already run, by model and runtime as the benchmark names them.
+    """
 
     home: Path
     find_links: Sequence[str]
@@ -38,6 +41,7 @@ class Kit:
     accelerator: Accelerator
     cluster: Cluster
     observer: Observer
+    attached: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,8 @@ class Target:
 async def start_target(model: ResolvedModel, runtime: RuntimeRef, benchmark: Benchmark, *, kit: Kit) -> Target:
     """Make the environment, start a worker in it, wait until it serves. Raises the step's own error, with the cause."""
     args = benchmark.engine_args.get(runtime.name, {})
+    if (url := kit.attached.get((str(model.ref), str(runtime)))) is not None:
+        return await _at(url, model, runtime)
     if runtime.name == "openai" and "command" not in args:
         return await _attach(model, args)
     environment = await asyncio.to_thread(prepare_environment, runtime, benchmark, kit)
@@ -144,6 +150,16 @@ def to_plain_mapping(value: object) -> Mapping[str, object]:
     plain = to_plain(value)
     assert isinstance(plain, dict)
     return plain
+
+
+async def _at(url: str, model: ResolvedModel, runtime: RuntimeRef) -> Target:
+    """A server of ours that already runs this model on this runtime; its version is in the name, as it says itself."""
+    tokenizer = await asyncio.to_thread(load_tokenizer, model.folder)
+    target = await asyncio.to_thread(
+        url_target, url, model=str(model.ref), runtime=str(runtime), headers={}, tokenizer=tokenizer
+    )
+    version = (target.engine or {}).get("engine_version")
+    return replace(target, runtime=f"{runtime.name}@{version}") if isinstance(version, str) else target
 
 
 async def _attach(model: ResolvedModel, args: Mapping[str, object]) -> Target:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from tokenforge.cli.server import server_of
 from tokenforge.cli.show import print_json, print_table
-from tokenforge.cli.up import server_of
 from tokenforge.client.api import Api, ServerRefused
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.settings import read_settings

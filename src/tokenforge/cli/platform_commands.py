@@ -1,5 +1,6 @@
 """The words of the platform: run it (`up`, and its two processes), and speak to it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ def add_platform_commands(app: typer.Typer) -> None:
     """Add them to the program."""
     for command in (up, deploy, deployments, delete, logs, infer, gateway, control):
         app.command()(command)
+    app.command(hidden=True)(run_queued)
 
 
 def up(port: Port = 8080, host: Host = "127.0.0.1") -> None:
@@ -126,3 +128,15 @@ def control(lifeline_fd: Lifeline = None) -> None:
     from tokenforge.cli import processes as command
 
     raise typer.Exit(command.run_control(lifeline_fd=lifeline_fd))
+
+
+def run_queued(
+    file: Annotated[Path, typer.Argument(help="The benchmark.")],
+    targets: Annotated[Path, typer.Option(help="JSON: where each runtime of each model is up.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    lifeline_fd: Lifeline = None,
+) -> None:
+    """Run a benchmark on deployments that are up (control starts this)."""
+    from tokenforge.cli import queued as command
+
+    raise typer.Exit(command.run(file=file, targets=targets, out=out, lifeline_fd=lifeline_fd))

@@ -2,30 +2,35 @@
 
 import os
 import socket
+import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
+from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
+from tokenforge.cli.server import platform_folder, server_of
 from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.cluster.local_fleet import LocalFleet
+from tokenforge.control.bench_process import BenchCommand
+from tokenforge.control.executor import Executor
 from tokenforge.control.loop import Control
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Machine, prepare
+from tokenforge.domain.benchmark import Benchmark
+from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.ids import uuid7
 from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
+from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
+from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.guard import OpenDoor
 from tokenforge.gateway.server import GatewayParts
-from tokenforge.runtimes.registry import find_plug
+from tokenforge.runtimes.registry import find_plug, require_quant
 from tokenforge.settings import Settings
 from tokenforge.store.sql.store import Store, open_store
-
-
-def platform_folder(settings: Settings) -> Path:
-    """Where the platform keeps its state."""
-    return settings.home / "platform"
 
 
 def fleet_folder(settings: Settings) -> Path:
@@ -76,7 +81,48 @@ def make_gateway(settings: Settings, store: Store) -> GatewayParts:
         read_log=files.last_words,
         new_id=new_id,
         guard=OpenDoor(),
+        more=_benchmark_operations(store, accelerator),
     )
+
+
+def make_executor(settings: Settings, store: Store, control: Control, *, lifeline_fd: int | None) -> Executor:
+    """What runs queued benchmarks beside that control."""
+    lifeline = () if lifeline_fd is None else ("--lifeline-fd", str(lifeline_fd))
+    return Executor(
+        benchmarks=store.benchmarks,
+        deployments=store.deployments,
+        events=store.events,
+        lease=lambda: control.lease,
+        folder=platform_folder(settings) / "runs",
+        command=BenchCommand(
+            head=(sys.executable, "-m", "tokenforge.cli", "run-queued"),
+            tail=lifeline,
+            pass_fds=() if lifeline_fd is None else (lifeline_fd,),
+        ),
+        gateway_url=lambda: server_of(settings),
+        formats=readable_formats(),
+        new_id=new_id,
+    )
+
+
+def _benchmark_operations(store: Store, accelerator: Accelerator) -> tuple[Operation, ...]:
+    def check(benchmark: Benchmark) -> None:
+        faults: list[Fault] = []
+        for number, runtime in enumerate(benchmark.runtimes):
+            try:
+                plug = find_plug(runtime.name)
+                plug.recipe(runtime.version, accelerator)
+                require_quant(plug, benchmark.quant, accelerator)
+            except InvalidInput as error:
+                place = f"runtimes[{number}]"
+                faults += [replace(f, field=place) if f.field == "runtime" else f for f in error.faults]
+        if faults:
+            raise InvalidInput(faults, source="request body")
+
+    routes = BenchmarkRoutes(
+        benchmarks=store.benchmarks, events=store.events, new_id=new_id, formats=readable_formats(), check=check
+    )
+    return routes.operations()
 
 
 def _machine(settings: Settings) -> Machine:

@@ -9,7 +9,7 @@ import sys
 
 import uvloop
 
-from tokenforge.cli.platform_wiring import make_control, make_gateway, platform_store
+from tokenforge.cli.platform_wiring import make_control, make_executor, make_gateway, platform_store
 from tokenforge.gateway.server import serve
 from tokenforge.protocol.serving import bind
 from tokenforge.settings import read_settings
@@ -27,7 +27,14 @@ def run_control(*, lifeline_fd: int | None) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         store = platform_store(settings)
         try:
-            await make_control(settings, store, lifeline_fd=lifeline_fd).run(stop)
+            control = make_control(settings, store, lifeline_fd=lifeline_fd)
+            executor = make_executor(settings, store, control, lifeline_fd=lifeline_fd)
+            running = asyncio.create_task(executor.run(stop))
+            reconciling = asyncio.Event()
+            controlling = asyncio.create_task(control.run(reconciling))
+            await running  # first what runs is closed, and only then the lease is given back
+            reconciling.set()
+            await controlling
         finally:
             store.close()
 

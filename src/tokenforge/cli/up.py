@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from tokenforge.cli.platform_wiring import fleet_folder, platform_folder
+from tokenforge.cli.platform_wiring import fleet_folder
+from tokenforge.cli.server import platform_folder
 from tokenforge.cluster.local_fleet import end_fleet
 from tokenforge.domain.errors import AlreadyExists
 from tokenforge.protocol.serving import bind
@@ -129,16 +130,6 @@ def run(*, host: str, port: int) -> int:
         _reap(set())
         lock.close()
     return 0
-
-
-def server_of(settings: Settings) -> str:
-    """The address that client commands speak to: as set, or where `up` runs here, or its default."""
-    if settings.server is not None:
-        return settings.server
-    try:
-        return str(json.loads((platform_folder(settings) / "up.json").read_text())["url"])
-    except (OSError, ValueError, KeyError):
-        return "http://127.0.0.1:8080"
 
 
 def _parts(folder: Path, *, socket_fd: int, lifeline_fd: int) -> tuple[_Part, _Part]:

@@ -7,7 +7,6 @@ lifeline that the machine's supervisor keeps open: when that ends, they end, how
 
 import contextlib
 import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,13 +24,21 @@ _BIRTH_LIMIT_S = 30.0
 """How long a launched process may take until it says that it is there."""
 
 
+@dataclass(slots=True)
+class _Child:
+    """A process that we started; `ended` says how, once it is known."""
+
+    pid: int
+    ended: str | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class LocalFleet:
     """The workers whose files lie in `folder`. `lifeline_fd` is the read end they inherit, None for none."""
 
     folder: Path
     lifeline_fd: int | None = None
-    _children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _children: dict[str, _Child] = field(default_factory=dict)
 
     async def launch(self, launch: Launch, *, labels: Mapping[str, str]) -> None:
         """Start a worker and return at once. Raises WorkerFailed when its Python cannot be started."""
@@ -40,15 +47,15 @@ class LocalFleet:
         entry = FleetEntry(name=name, labels=labels, launched_at_s=time.time(), host=launch.spec.host)
         files.begin(entry, launch.spec)
         try:
-            child = self._spawn(launch, files)
+            pid = self._spawn(launch, files)
         except OSError as error:
             files.remove(name)
             raise WorkerFailed(
                 f"worker {name} cannot be started with {launch.python}: {error.strerror}",
                 hint="Make the runtime's environment again: tokenforge runtimes install",
             ) from error
-        self._children[name] = child
-        files.write(replace(entry, process=mark_of(child.pid)))
+        self._children[name] = _Child(pid)
+        files.write(replace(entry, process=mark_of(pid)))
 
     async def look(self) -> Sequence[Sighting]:
         """Every worker that is not forgotten."""
@@ -79,37 +86,48 @@ class LocalFleet:
         mark = None if entry is None else _mark(entry, files.state(name))
         if mark is not None and members(mark.pid) and not _is_another(mark):
             kill_group(mark.pid)
-        child = self._children.pop(name, None)
-        if child is not None:
-            child.poll()
+        self._ending(name)
+        self._children.pop(name, None)
         files.remove(name)
 
-    def _spawn(self, launch: Launch, files: FleetFiles) -> "subprocess.Popen[bytes]":
+    def _spawn(self, launch: Launch, files: FleetFiles) -> int:
+        """Start the process in a session of its own; nothing here waits for its end. Returns its id."""
         name = launch.spec.name
         arguments = [str(launch.python), "-m", "tokenforge.worker", str(files.spec_path(name))]
         arguments += ["--state-file", str(files.state_path(name))]
         if self.lifeline_fd is not None:
+            os.set_inheritable(self.lifeline_fd, True)
             arguments += ["--lifeline-fd", str(self.lifeline_fd)]
-        with files.log_path(name).open("ab") as log:
-            return subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dict(launch.process_env),
-                pass_fds=() if self.lifeline_fd is None else (self.lifeline_fd,),
-                start_new_session=True,
-            )
+        log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.posix_spawn(
+            arguments[0],
+            arguments,
+            dict(launch.process_env),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(files.log_path(name)), log_flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+
+    def _ending(self, name: str) -> str:
+        """How a child of ours ended; empty while it lives, and for one that is not our child."""
+        child = self._children.get(name)
+        if child is None:
+            return ""
+        if child.ended is None:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                child.ended = ending_of(os.waitstatus_to_exitcode(status)) if pid else None
+        return child.ended or ""
 
     def _sight(self, files: FleetFiles, entry: FleetEntry) -> Sighting:
-        child = self._children.get(entry.name)
-        code = None if child is None else child.poll()
         state = files.state(entry.name)
         mark = _mark(entry, state)
-        if mark is None:
-            alive = (child is not None and code is None) or time.time() - entry.launched_at_s < _BIRTH_LIMIT_S
-        else:
-            alive = is_alive(mark)
+        alive = time.time() - entry.launched_at_s < _BIRTH_LIMIT_S if mark is None else is_alive(mark)
+        ending = self._ending(entry.name)  # only now: it may have died while it was looked at
+        alive = alive and not ending
         said = None if state is None else state.said
         host = f"[{entry.host}]" if ":" in entry.host else entry.host
         is_failed = not alive or (said is not None and said.phase is WorkerPhase.FAILED)
@@ -124,7 +142,7 @@ class LocalFleet:
             stopping_since_s=entry.stopping_since_s,
             cause=None if said is None else said.cause,
             code=None if said is None else said.code,
-            ending="" if code is None else ending_of(code),
+            ending=ending,
             last_words=files.last_words(entry.name) if is_failed else (),
         )
 

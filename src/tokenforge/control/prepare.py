@@ -90,6 +90,12 @@ def require_room(facts: ModelFacts, spec: DeploymentSpec, machine: Machine) -> N
     limits = [limit for limit in (machine.memory_bytes, spec.resources.memory_bytes) if limit is not None]
     if limits and need > min(limits):
         room = min(limits)
-        message = f"the weights of {facts.model} take {need / 2**30:.1f} GiB, there are {room / 2**30:.1f} GiB"
+        message = f"the weights of {facts.model} take {_gib(need)} GiB, there are {_gib(room)} GiB"
         hint = "Take a smaller model, a smaller quant, or a machine with more memory"
         raise NotEnoughMemory(message, hint=hint)
+
+
+def _gib(size_bytes: float) -> str:
+    """With as many digits as tell it from nothing."""
+    gib = size_bytes / 2**30
+    return f"{gib:.1f}" if gib >= 1 else f"{gib:.2g}"

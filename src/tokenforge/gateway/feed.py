@@ -29,6 +29,7 @@ class RouteFeed:
         self._router = router
         self._version = -1
         self._is_well = True
+        self._reading: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`."""
@@ -38,7 +39,12 @@ class RouteFeed:
                 await asyncio.wait_for(stop.wait(), timeout=EVERY_S)
 
     async def refresh(self) -> None:
-        """Take news, if there are any."""
+        """Take news, if there are any; those who ask at once share one reading."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        await asyncio.shield(self._reading)
+
+    async def _read(self) -> None:
         try:
             version = await self._observations.version()
             if version != self._version:
@@ -83,7 +89,7 @@ def _endpoint(deployment: Deployment, replica: Replica) -> Endpoint | None:
         runtime=str(deployment.spec.runtime),
         url=replica.url,
         capacity=_UNKNOWN_CAPACITY if info.max_num_seqs is None else 2 * info.max_num_seqs,
-        max_model_len=info.max_model_len,
+        info=info,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tokenforge.domain.errors import EngineError
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
-from tokenforge.gateway.routing import Endpoint
+from tokenforge.gateway.routing import Endpoint, Want
 from tokenforge.gateway.upstream import UpstreamAnswer, UpstreamFailed
 from tokenforge.protocol import infer
 from tokenforge.protocol.asgi import send_head, send_whole
@@ -19,12 +19,8 @@ async def infer_route(plane: DataPlane, passage: Passage) -> None:
     """Answer `/infer`."""
     body = infer.parse_infer(read_object(passage.body))
     inference = _Inference(plane=plane, passage=passage, body=body)
-    ask = Ask(
-        model=body.model,
-        runtime=body.runtime or passage.runtime,
-        path="/v1/completions",
-        body=infer.completion_body(body),
-    )
+    want = Want(model=body.model, runtime=body.runtime or passage.runtime)
+    ask = Ask(want=want, path="/v1/completions", body=infer.completion_body(body))
     refusal = await relay(plane, passage, ask, inference.take)
     if refusal is not None:
         await _send_problem(passage, _problem(refusal.status, refusal.body, retry_after=refusal.retry_after))

@@ -1,9 +1,11 @@
 """OpenAI's routes: the worker speaks the wire format already, so its bytes pass through untouched."""
 
+from collections.abc import Iterable
+
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
-from tokenforge.gateway.routing import Endpoint, Router
+from tokenforge.gateway.routing import Endpoint, Served, Want
 from tokenforge.gateway.upstream import UpstreamAnswer
 from tokenforge.protocol.asgi import send_head, send_whole
 from tokenforge.protocol.openai_answer import error_event
@@ -20,7 +22,8 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
         hint = "GET /v1/models lists what is served"
         fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
         raise InvalidInput([fault], source="request body")
-    ask = Ask(model=model, runtime=passage.runtime, path=passage.path, body=passage.body)
+    want = Want(model=model, runtime=passage.runtime, deployment=passage.deployment)
+    ask = Ask(want=want, path=passage.path, body=passage.body)
 
     async def take(endpoint: Endpoint, answer: UpstreamAnswer) -> None:
         headers = {**passage.headers, "x-tokenforge-replica": endpoint.id}
@@ -60,10 +63,13 @@ async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, header
     await passage.send({"type": "http.response.body", "body": b""})
 
 
-def models_document(router: Router) -> dict[str, object]:
-    """What `/v1/models` answers: every model that is deployed, once, with the runtimes that serve it."""
+def models_document(deployed: Iterable[Served]) -> dict[str, object]:
+    """What `/v1/models` answers: every model of these deployments, once, with the runtimes that serve it."""
+    by_model: dict[str, list[Served]] = {}
+    for one in deployed:
+        by_model.setdefault(one.model, []).append(one)
     data = []
-    for model, served in sorted(router.table.by_model.items()):
+    for model, served in sorted(by_model.items()):
         endpoints = [endpoint for one in served for endpoint in one.endpoints]
         data.append(
             {
@@ -71,7 +77,7 @@ def models_document(router: Router) -> dict[str, object]:
                 "object": "model",
                 "created": min(one.created_s for one in served),
                 "owned_by": "tokenforge",
-                "max_model_len": min((endpoint.max_model_len for endpoint in endpoints), default=None),
+                "max_model_len": min((endpoint.info.max_model_len for endpoint in endpoints), default=None),
                 "runtimes": sorted({one.runtime for one in served}),
                 "ready": bool(endpoints),
             }

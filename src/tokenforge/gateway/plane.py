@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 DEFAULT_DEADLINE_S = 600.0
 MAX_DEADLINE_S = 3600.0
 DEADLINE_HEADER = b"x-tokenforge-timeout-s"
+_SCOPED = "/deployments/"
 RUNTIME_HEADER = b"x-tokenforge-runtime"
 
 
@@ -40,6 +41,7 @@ class Passage:
     send: Send
     headers: Mapping[str, str]
     runtime: str | None
+    deployment: str | None
     arrived_s: float
     until_s: float
     asked_s: float | None = None
@@ -53,13 +55,17 @@ Handler = Callable[["DataPlane", Passage], Awaitable[None]]
 
 @dataclass(slots=True, kw_only=True)
 class DataPlane:
-    """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds."""
+    """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds.
+
+    `refresh` brings the table up to date: asked only when nobody is there to serve, off the hot path.
+    """
 
     router: Router
     upstream: Upstream
     guard: Guard
     metrics: GatewayMetrics
     handlers: Mapping[str, Handler]
+    refresh: Callable[[], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
@@ -67,30 +73,42 @@ class DataPlane:
 
     def owns(self, path: str, method: str) -> bool:
         """Whether it answers this."""
-        return method == "POST" and path in self.handlers
+        return method == "POST" and split_path(path)[1] in self.handlers
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
         """Answer one request, whatever happens."""
         began_s = self.clock()
         self.in_flight += 1
         self.empty.clear()
-        path = scope["path"]
+        deployment, path = split_path(scope["path"])
         try:
-            outcome = await self._answer(scope, receive, send, request_id=request_id, began_s=began_s)
+            outcome = await self._answer(
+                scope, receive, send, path=path, deployment=deployment, request_id=request_id, began_s=began_s
+            )
         finally:
             self.in_flight -= 1
             if self.in_flight == 0:
                 self.empty.set()
         self.metrics.count(path, outcome, duration_s=self.clock() - began_s)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: str, began_s: float) -> str:
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        path: str,
+        deployment: str | None,
+        request_id: str,
+        began_s: float,
+    ) -> str:
         headers = {"x-request-id": request_id}
-        path = scope["path"]
         try:
             self.guard.admit(scope, needs="infer")
             body = await read_body(scope, receive)
             passage = Passage(
-                path=path, body=body, send=send, headers=headers, runtime=header(scope, RUNTIME_HEADER) or None,
+                path=path, body=body, send=send, headers=headers,
+                runtime=header(scope, RUNTIME_HEADER) or None, deployment=deployment,
                 arrived_s=began_s, until_s=began_s + _deadline_s(scope),
             )  # fmt: skip
         except ClientGone:
@@ -117,6 +135,14 @@ class DataPlane:
             await _tell(passage, problem)
             return problem.code
         return passage.outcome
+
+
+def split_path(path: str) -> tuple[str | None, str]:
+    """`/deployments/ID/v1/...` is OpenAI's API of one deployment alone: its id, and the path within."""
+    if not path.startswith(_SCOPED):
+        return None, path
+    identity, slash, rest = path.removeprefix(_SCOPED).partition("/")
+    return (identity, f"/{rest}") if slash and rest.startswith("v1/") else (None, path)
 
 
 async def _tell(passage: Passage, problem: Problem) -> None:

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tokenforge.domain.errors import NotReady
+from tokenforge.domain.errors import NotFound, NotReady
 from tokenforge.gateway.plane import DataPlane, Passage
-from tokenforge.gateway.routing import Endpoint
+from tokenforge.gateway.routing import Endpoint, Want
 from tokenforge.gateway.upstream import UpstreamAnswer, UpstreamFailed
 
 MAX_TRIES = 4
@@ -29,10 +29,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is asked of a replica: the path and body for the worker, and which deployment may take it."""
+    """What is asked of a replica: the path and body for the worker, and who may take it."""
 
-    model: str
-    runtime: str | None
+    want: Want
     path: str
     body: bytes
 
@@ -50,12 +49,14 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
     failure: UpstreamFailed | None = None
     while len(tried) < MAX_TRIES:
         try:
-            endpoint = await plane.router.take(ask.model, ask.runtime, without=tried, until_s=passage.until_s)
+            endpoint = await _take(plane, passage, ask, tried)
         except NotReady:
             if refusal is not None:
                 return refusal
             if failure is not None:
-                raise NotReady(f"no replica of {ask.model!r} answered: {failure.message}", retry_after_s=2.0) from None
+                raise NotReady(
+                    f"no replica of {ask.want.model!r} answered: {failure.message}", retry_after_s=2.0
+                ) from None
             raise
         tried.add(endpoint.id)
         passage.asked_s = plane.clock()
@@ -77,7 +78,16 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
         plane.metrics.retried(ask.path)
     if refusal is not None:
         return refusal
-    raise NotReady(f"{len(tried)} replicas of {ask.model!r} failed one after another", retry_after_s=2.0)
+    raise NotReady(f"{len(tried)} replicas of {ask.want.model!r} failed one after another", retry_after_s=2.0)
+
+
+async def _take(plane: DataPlane, passage: Passage, ask: Ask, tried: set[str]) -> Endpoint:
+    """A replica; when there is none, the table is read anew first: one may have come up in this very moment."""
+    try:
+        return await plane.router.take(ask.want, without=tried, until_s=passage.until_s)
+    except (NotFound, NotReady):
+        await plane.refresh()
+        return await plane.router.take(ask.want, without=tried, until_s=passage.until_s)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
+from tokenforge.domain.generation import RuntimeInfo
 
 EJECT_S = 2.0
 MAX_EJECT_S = 30.0
@@ -28,7 +29,24 @@ class Endpoint:
     runtime: str
     url: str
     capacity: int
-    max_model_len: int
+    info: RuntimeInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """Who may serve a request: any deployment of the model, or those on a runtime, or one of them alone.
+
+    Without a model it is whatever that one deployment serves.
+    """
+
+    model: str | None
+    runtime: str | None = None
+    deployment: str | None = None
+
+    def is_met_by(self, *, model: str, runtime: str, deployment: str) -> bool:
+        """Whether a deployment of these may serve it."""
+        is_runtime = self.runtime is None or self.runtime in (runtime, runtime.split("@")[0])
+        return is_runtime and self.model in (None, model) and self.deployment in (None, deployment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +67,17 @@ class RouteTable:
 
     by_model: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
 
-    def find(self, model: str, runtime: str | None) -> tuple[Served, ...]:
-        """The deployments of the model (on the runtime, with or without its version). Raises NotFound."""
-        served = self.by_model.get(model, ())
-        fitting = tuple(one for one in served if _is_of(one.runtime, runtime))
+    def find(self, want: Want) -> tuple[Served, ...]:
+        """The deployments that may serve it. Raises NotFound, saying which there are."""
+        among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
+        fitting = tuple(one for one in among if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id))
         if fitting:
             return fitting
+        model, runtime = want.model, want.runtime
+        if want.deployment is not None:
+            what = "it" if model is None else f"model {model!r}"
+            raise NotFound(f"deployment {want.deployment} does not serve {what}", hint="GET /deployments lists them")
+        served = among
         if served:
             known = ", ".join(sorted({one.runtime for one in served}))
             raise NotFound(
@@ -65,6 +88,10 @@ class RouteTable:
         raise NotFound(
             f"model {model!r} is not deployed", hint=f"Deployed are: {there}; POST /deploy with it, then ask again"
         )
+
+    def all(self) -> tuple[Served, ...]:
+        """Every deployment."""
+        return tuple(one for served in self.by_model.values() for one in served)
 
 
 @dataclass(slots=True)
@@ -82,11 +109,12 @@ class _Waiter:
     """One who waits. `place` becomes a replica whose place it then holds, or None: look again."""
 
     place: asyncio.Future[Endpoint | None]
-    runtime: str | None
+    want: Want
     without: Collection[str]
 
     def can_take(self, endpoint: Endpoint) -> bool:
-        return endpoint.id not in self.without and _is_of(endpoint.runtime, self.runtime)
+        is_met = self.want.is_met_by(model=endpoint.model, runtime=endpoint.runtime, deployment=endpoint.deployment)
+        return endpoint.id not in self.without and is_met
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,20 +140,20 @@ class Router:
                 if not waiter.place.done():
                     waiter.place.set_result(None)
 
-    async def take(self, model: str, runtime: str | None, *, without: Collection[str], until_s: float) -> Endpoint:
+    async def take(self, want: Want, *, without: Collection[str], until_s: float) -> Endpoint:
         """A replica with a free place; waits for one while all are full. `release` gives the place back.
 
         Raises NotFound, NotReady (with the cause), Overloaded (the queue is full), DeadlineExceeded.
         """
         while True:
-            endpoint = self._choose(model, runtime, without)
+            endpoint = self._choose(want, without)
             if endpoint is not None:
                 tally = self._tally(endpoint.id)
                 tally.in_flight += 1
                 tally.used = next(self._turn)
                 return endpoint
-            waiter = _Waiter(place=asyncio.get_running_loop().create_future(), runtime=runtime, without=without)
-            handed = await self._wait(waiter, model, until_s=until_s)
+            waiter = _Waiter(place=asyncio.get_running_loop().create_future(), want=want, without=without)
+            handed = await self._wait(waiter, self.table.find(want)[0].model, until_s=until_s)
             if handed is not None:
                 return handed
 
@@ -165,13 +193,13 @@ class Router:
         """Requests that this gateway has there now."""
         return self._tallies[endpoint_id].in_flight if endpoint_id in self._tallies else 0
 
-    def _choose(self, model: str, runtime: str | None, without: Collection[str]) -> Endpoint | None:
+    def _choose(self, want: Want, without: Collection[str]) -> Endpoint | None:
         """The best with a free place; None when all are full. Raises NotFound, NotReady."""
-        served = self.table.find(model, runtime)
+        served = self.table.find(want)
         ready = [e for one in served for e in one.endpoints if e.id not in without]
         if not ready:
             cause = "; ".join(dict.fromkeys(one.cause for one in served if one.cause)) or "every replica failed"
-            raise NotReady(f"model {model!r} is not ready: {cause}", retry_after_s=2.0)
+            raise NotReady(f"model {served[0].model!r} is not ready: {cause}", retry_after_s=2.0)
         now = self.clock()
         well = [e for e in ready if self._tally(e.id).out_until_s <= now or not self._tally(e.id).failures] or ready
         free = [e for e in well if self._tally(e.id).in_flight < self._room(e)]
@@ -217,8 +245,3 @@ class Router:
             if not waiter.place.done() and waiter.can_take(endpoint):
                 return waiter
         return None
-
-
-def _is_of(runtime: str, asked: str | None) -> bool:
-    """Whether a runtime is the one that was asked for, with its version or without."""
-    return asked is None or asked in (runtime, runtime.split("@")[0])

@@ -52,11 +52,13 @@ class GatewayParts:
 def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     """The application, and what keeps its table fresh."""
     router = Router(clock=time.monotonic)
+    feed = RouteFeed(parts.deployments, parts.observations, router)
     plane = DataPlane(
         router=router,
         upstream=Upstream(),
         guard=parts.guard,
         metrics=GatewayMetrics(CollectorRegistry()),
+        refresh=feed.refresh,
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
     )
     deployments = DeploymentRoutes(
@@ -67,7 +69,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     operations = (*deployments.operations(), *parts.more, *reads.operations())
     admin = admin_app(operations, guard=parts.guard)
     app = GatewayApp(plane=plane, admin=admin, new_id=lambda: uuid.uuid4().hex)
-    return app, RouteFeed(parts.deployments, parts.observations, router)
+    return app, feed
 
 
 async def serve(parts: GatewayParts, *, listener: socket.socket) -> None:

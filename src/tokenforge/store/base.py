@@ -5,7 +5,7 @@ Writes of control are fenced: they carry its lease and are refused (LeaseLost) o
 the database's own clock, so that two machines agree on them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -174,8 +174,9 @@ class Benchmarks(Protocol):
         lease: Lease | None,
         cause: str = "",
         facts: Mapping[str, str] | None = None,
+        runs: Collection[str] | None = None,
     ) -> QueuedBenchmark:
-        """Take every run of the benchmark that may go to `to` there; `facts` are kept (folder, headline).
+        """Take every run of the benchmark (or those in `runs`) that may go to `to` there; `facts` are kept.
 
         Raises NotFound, LeaseLost. Without a lease only `cancelled` may be asked for.
         """

@@ -7,11 +7,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tokenforge.domain.errors import NotReady
 from tokenforge.gateway.admin.operation import Operation, json_answer
 from tokenforge.gateway.admin.schemas import HEALTH, MODELS
 from tokenforge.gateway.openai_routes import models_document
 from tokenforge.gateway.plane import DataPlane
+from tokenforge.gateway.routing import Want
 from tokenforge.protocol.infer import InferAnswer, InferBody
+from tokenforge.protocol.worker_spec import runtime_info_to_plain
 
 _HOT = (400, 404, 413, 429, 500, 503, 504)
 
@@ -29,6 +32,14 @@ class HotReads:
             Operation(
                 method="GET", path="/v1/models", summary="Models that are deployed", handle=self.models,
                 needs="infer", answers={200: MODELS},
+            ),
+            Operation(
+                method="GET", path="/deployments/{id}/v1/models", summary="The model of one deployment",
+                handle=self.models_of_one, needs="infer", answers={200: MODELS}, problems=(404,),
+            ),
+            Operation(
+                method="GET", path="/deployments/{id}/worker/info", summary="The engine of one deployment",
+                handle=self.worker_info, needs="infer", answers={200: {"type": "object"}}, problems=(404, 503),
             ),
             Operation(
                 method="GET", path="/health/live", summary="Is the gateway there", handle=self.live, needs="",
@@ -51,7 +62,20 @@ class HotReads:
     async def models(self, request: Request) -> Response:
         """OpenAI's list."""
         del request
-        return json_answer(models_document(self.plane.router))
+        return json_answer(models_document(self.plane.router.table.all()))
+
+    async def models_of_one(self, request: Request) -> Response:
+        """The same of one deployment alone."""
+        want = Want(model=None, deployment=str(request.path_params["id"]))
+        return json_answer(models_document(self.plane.router.table.find(want)))
+
+    async def worker_info(self, request: Request) -> Response:
+        """What the engine of one deployment says of itself, as its workers tell it."""
+        want = Want(model=None, deployment=str(request.path_params["id"]))
+        endpoints = [e for one in self.plane.router.table.find(want) for e in one.endpoints]
+        if not endpoints:
+            raise NotReady(f"deployment {want.deployment} has no replica that serves", retry_after_s=2.0)
+        return json_answer({"runtime": runtime_info_to_plain(endpoints[0].info), "replicas": len(endpoints)})
 
     async def live(self, request: Request) -> Response:
         """Always, while the process answers."""
@@ -92,6 +116,8 @@ def hot_operations() -> tuple[Operation, ...]:
         for path, summary in (
             ("/v1/completions", "OpenAI's completions"),
             ("/v1/chat/completions", "OpenAI's chat completions"),
+            ("/deployments/{id}/v1/completions", "OpenAI's completions of one deployment"),
+            ("/deployments/{id}/v1/chat/completions", "OpenAI's chat completions of one deployment"),
         )
     ]  # fmt: skip
     infer = Operation(

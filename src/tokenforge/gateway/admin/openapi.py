@@ -67,13 +67,13 @@ def _answer(operation: Operation, what: "str | type[BaseModel] | Mapping[str, ob
         return {"description": operation.summary, "content": {what: {"schema": {"type": "string"}}}}
     schema = {"$ref": _REFERENCE.format(model=what.__name__)} if isinstance(what, type) else what
     content: dict[str, object] = {"application/json": {"schema": schema}}
-    if operation.path in ("/infer", "/v1/completions", "/v1/chat/completions"):
+    if operation.path == "/infer" or operation.path.endswith("/completions"):
         content["text/event-stream"] = {"schema": {"type": "string"}}
     return {"description": operation.summary, "content": content}
 
 
 def _problem(operation: Operation, status: int) -> dict[str, object]:
-    is_openai = operation.path.startswith("/v1/")
+    is_openai = "/v1/" in operation.path and operation.method == "POST"
     kind = "application/json" if is_openai else "application/problem+json"
     name = "OpenAIError" if is_openai else "Problem"
     return {

@@ -48,7 +48,7 @@ DEPLOYMENT = record(
 DEPLOYMENTS = list_of("deployments", DEPLOYMENT)
 RUN = record(
     {"id": _TEXT, "benchmark": _TEXT, "status": _TEXT, "model": _TEXT, "runtime": _TEXT, "workload": _TEXT,
-     "cause": _TEXT}
+     "cause": _TEXT, "created_at": _TEXT}
 )  # fmt: skip
 RUNS = list_of("runs", RUN)
 BENCHMARK = record(

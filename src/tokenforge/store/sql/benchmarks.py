@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tokenforge.domain.errors import LeaseLost, NotFound
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
@@ -72,6 +72,7 @@ class SqlBenchmarks:
         lease: Lease | None,
         cause: str = "",
         facts: Mapping[str, str] | None = None,
+        runs: Collection[str] | None = None,
     ) -> QueuedBenchmark:
         """Take every run that may go there. Raises NotFound, LeaseLost."""
 
@@ -81,7 +82,9 @@ class SqlBenchmarks:
             elif to is not RunStatus.CANCELLED:
                 raise LeaseLost(f"a run goes to {to} by control alone")
             now = _get(db, identity)
-            stepping = [(to, cause, run.id) for run in now.runs if can_step(run.status, to)]
+            stepping = [
+                (to, cause, run.id) for run in now.runs if can_step(run.status, to) and (runs is None or run.id in runs)
+            ]
             db.executemany("UPDATE queued_run SET status = ?, cause = ? WHERE id = ?", stepping)
             if facts:
                 kept = json.dumps({**now.facts, **facts})

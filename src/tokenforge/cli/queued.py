@@ -1,0 +1,33 @@
+"""Run one benchmark on deployments that are up: what control starts for each benchmark that was queued."""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tokenforge.bench.benchmark_file import load_benchmark
+from tokenforge.bench.session import Request, run_benchmark
+from tokenforge.cli.bench import say_why, until_stopped
+from tokenforge.cli.progress import PlainProgress
+from tokenforge.cli.results import remember
+from tokenforge.cli.wiring import make_kit
+from tokenforge.settings import read_settings
+from tokenforge.worker.process import hold_lifeline
+
+
+def run(*, file: Path, targets: Path, out: Path, lifeline_fd: int | None) -> int:
+    """Do it; progress goes to standard error, one line a step. `targets` is a JSON list of model, runtime, url."""
+    if lifeline_fd is not None:
+        hold_lifeline(lifeline_fd, lambda: os.kill(os.getpid(), signal.SIGINT))
+    attached = {(row["model"], row["runtime"]): row["url"] for row in json.loads(targets.read_text())}
+    request = Request(benchmark=load_benchmark(file), folder=out, command="POST /benchmarks/run")
+    with PlainProgress(sys.stderr) as observer:
+        outcome, ended = until_stopped(
+            run_benchmark(request, kit=replace(make_kit(read_settings(), observer), attached=attached))
+        )
+    remember(outcome)
+    if ended is not None:
+        say_why(ended)
+    return 0 if ended is None and outcome.succeeded else 1

@@ -1,0 +1,96 @@
+"""The process that offers a benchmark's load: started, watched, interrupted, found again after a restart."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenforge.cluster.local_group import kill_group
+from tokenforge.cluster.local_ledger import ProcessMark, is_alive, mark_of
+
+_INTERRUPT_LIMIT_S = 60.0
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchCommand:
+    """How such a process is started: `head`, its own arguments, `tail`. `pass_fds` are inherited."""
+
+    head: tuple[str, ...]
+    tail: tuple[str, ...] = ()
+    pass_fds: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class BenchProcess:
+    """One of them. `last_lines` are the final ones it wrote."""
+
+    process: asyncio.subprocess.Process
+    last_lines: deque[str]
+
+    @property
+    def mark(self) -> str:
+        """Which process it is, as text that `kill_marked` reads."""
+        mark = mark_of(self.process.pid)
+        return "" if mark is None else json.dumps([mark.pid, mark.started_s])
+
+    async def follow(self, tell: Callable[[str], Awaitable[None]]) -> int:
+        """Give each line to `tell` until it ends; its exit status."""
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                self.last_lines.append(text)
+                await tell(text)
+        return await self.process.wait()
+
+    async def interrupt(self) -> None:
+        """Ask it to end in order, keeping what it recorded; then by force. No process of it is left."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_INTERRUPT_LIMIT_S):
+                await self.process.wait()
+        kill_group(self.process.pid)
+        await self.process.wait()
+
+
+async def start_bench(
+    command: BenchCommand, *, folder: Path, body: Mapping[str, object], targets: Sequence[Mapping[str, str]]
+) -> BenchProcess:
+    """Write what it reads into `folder` and start it; its results will be in `folder/result`."""
+    file, places = await asyncio.to_thread(_write, folder, body, targets)
+    own = (str(file), "--targets", str(places), "--out", str(folder / "result"))
+    process = await asyncio.create_subprocess_exec(
+        *command.head,
+        *own,
+        *command.tail,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        pass_fds=command.pass_fds,
+        start_new_session=True,
+    )
+    return BenchProcess(process, deque(maxlen=_LAST_LINES))
+
+
+def _write(folder: Path, body: Mapping[str, object], targets: Sequence[Mapping[str, str]]) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    file, places = folder / "benchmark.yaml", folder / "targets.json"
+    file.touch(mode=0o600)  # engine arguments may hold a key
+    file.write_text(json.dumps(body), encoding="utf-8")
+    places.write_text(json.dumps(list(targets)), encoding="utf-8")
+    return file, places
+
+
+def kill_marked(mark: str) -> None:
+    """Kill the group of a process that a former control started, when that very process still lives."""
+    with contextlib.suppress(ValueError, TypeError):
+        pid, started_s = json.loads(mark)
+        if is_alive(ProcessMark(pid=int(pid), started_s=float(started_s))):
+            kill_group(os.getpgid(int(pid)))

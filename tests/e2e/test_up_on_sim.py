@@ -1,0 +1,211 @@
+"""The platform on one machine, on simulated engines: the specification's calls, the command line, what it survives."""
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+from platform_rig import Up, is_live, up, wait_for
+
+INFER = {
+    "model": "synthetic:tiny", "runtime": "sim", "prompt": "Explain KV cache",
+    "max_tokens": 16, "temperature": 0.2, "top_p": 0.95, "stream": False,
+}  # fmt: skip
+BENCHMARK = {
+    "model": "synthetic:tiny",
+    "runtimes": ["sim"],
+    "workloads": [{"name": "qa-short", "qps": 5, "duration_s": 2, "prompt_len": 64, "gen_tokens": 8}],
+}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One that serves `synthetic:tiny` on sim."""
+    with up(tmp_path_factory.mktemp("home")) as made:
+        done = made.run("deploy", "synthetic:tiny", "--runtime", "sim", "--name", "tiny")
+        assert done.returncode == 0, done.stderr
+        yield made
+
+
+def is_serving(platform: Up, name: str = "tiny") -> bool:
+    return bool(platform.call("GET", f"/deployments/{name}")[1]["ready"])
+
+
+def reason_of(platform: Up, name: str) -> tuple[str, str]:
+    """The reason and message of its health, once it is not well."""
+
+    def is_told() -> bool:
+        return any(c["type"] == "Healthy" and c["status"] == "False" for c in conditions())
+
+    def conditions() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = platform.call("GET", f"/deployments/{name}")[1]["conditions"]
+        return found
+
+    wait_for(is_told, limit_s=10)
+    (told,) = [c for c in conditions() if c["type"] == "Healthy"]
+    platform.call("DELETE", f"/deployments/{name}")
+    return told["reason"], told["message"]
+
+
+def test_the_first_specifications_infer_is_answered(platform: Up) -> None:
+    status, body = platform.call("POST", "/infer", INFER)
+    assert (status, body["runtime"]) == (200, "sim")
+    assert 1 <= body["usage"]["completion_tokens"] <= 16
+    assert 0 <= body["timings"]["ttft_ms"] <= body["timings"]["total_ms"]
+
+
+def test_the_first_specifications_benchmark_runs_and_its_report_opens(platform: Up) -> None:
+    status, made = platform.call("POST", "/benchmarks/run", BENCHMARK)
+    run = made["runs"][0]["id"]
+    wait_for(lambda: platform.call("GET", f"/runs/{run}")[1]["status"] == "succeeded", limit_s=60)
+    assert status == 202
+    files = platform.call("GET", f"/runs/{run}/artifacts")[1]["artifacts"]
+    assert {one["name"] for one in files} == {"report.html", "report.md", "record.json", "requests.parquet"}
+    record = platform.call("GET", f"/runs/{run}/artifacts/record.json")[1]
+    assert record["runs"][0]["engine"]["simulated"] is True
+
+
+def test_the_official_openai_client_works_unchanged(platform: Up) -> None:
+    with openai.OpenAI(base_url=f"{platform.url}/v1", api_key="none", max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ["synthetic:tiny"]
+        chat = client.chat.completions.create(
+            model="synthetic:tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=5
+        )
+        assert chat.usage is not None
+        assert chat.usage.completion_tokens == 5
+        stream = client.completions.create(
+            model="synthetic:tiny", prompt="a", max_tokens=5, stream=True, stream_options={"include_usage": True}
+        )
+        assert [chunk.usage for chunk in stream][-1] is not None
+        with pytest.raises(openai.NotFoundError):
+            client.completions.create(model="nothing", prompt="a")
+        with pytest.raises(openai.BadRequestError, match="tools"):
+            client.chat.completions.create(
+                model="synthetic:tiny", messages=[{"role": "user", "content": "hi"}],
+                tools=[{"type": "function", "function": {"name": "f"}}],
+            )  # fmt: skip
+
+
+def test_the_command_line_asks_streams_lists_and_prints_logs(platform: Up) -> None:
+    asked = platform.run("infer", "synthetic:tiny", "hello", "--max-tokens", "4", "--json")
+    streamed = platform.run("infer", "synthetic:tiny", "hello", "--max-tokens", "4", "--stream")
+    listed = platform.run("deployments", "--json")
+    assert json.loads(asked.stdout)["finish_reason"] == "length"
+    assert (streamed.returncode, "4 tokens" in streamed.stderr) == (0, True)
+    assert json.loads(listed.stdout)["deployments"][0]["ready"] is True
+    assert "phase=ready" in platform.run("logs", "tiny").stdout
+    assert "Requested" in platform.run("logs", "tiny", "--events").stdout
+
+
+def test_faults_of_a_command_are_told_with_their_fields(platform: Up) -> None:
+    done = platform.run("deploy", "synthetic:tiny", "--runtime", "vlm")
+    assert done.returncode == 1
+    assert "did you mean vllm?" in done.stderr
+
+
+def test_a_killed_worker_is_replaced(platform: Up) -> None:
+    before = {process.pid for process in platform.workers()}
+    for process in platform.workers():
+        process.kill()
+    wait_for(lambda: bool({p.pid for p in platform.workers()} - before) and is_serving(platform), limit_s=15)
+    assert platform.call("POST", "/infer", INFER)[0] == 200
+
+
+def test_a_killed_control_comes_back_and_takes_up_its_workers(platform: Up) -> None:
+    workers = [process.pid for process in platform.workers()]
+    old = platform.part("control")
+    old.kill()
+    wait_for(lambda: is_there(platform, "control", old.pid), limit_s=15)
+    assert platform.call("POST", "/infer", INFER)[0] == 200
+    platform.call("PATCH", "/deployments/tiny", {"replicas": 2})
+    wait_for(lambda: len(platform.workers()) == 2 and is_serving(platform), limit_s=20)
+    assert set(workers) <= {process.pid for process in platform.workers()}
+    platform.call("PATCH", "/deployments/tiny", {"replicas": 1})
+    wait_for(lambda: len(platform.workers()) == 1 and is_serving(platform), limit_s=20)
+
+
+def is_there(platform: Up, name: str, old: int) -> bool:
+    """Whether that part runs again, as another process."""
+    try:
+        return platform.part(name).pid != old
+    except ValueError:
+        return False
+
+
+def test_a_client_that_comes_while_the_gateway_restarts_is_answered(platform: Up) -> None:
+    platform.part("gateway").kill()
+    assert platform.call("POST", "/infer", INFER)[0] == 200
+
+
+def test_a_client_that_leaves_frees_the_slot_within_a_second(platform: Up) -> None:
+    body = json.dumps({**INFER, "max_tokens": 1500, "prompt": "long", "stream": True}).encode()
+    host, port = platform.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        assert b"200 OK" in client.recv(4096)
+    log = ""
+
+    def is_cancelled() -> bool:
+        nonlocal log
+        log = platform.run("logs", "tiny").stdout
+        return "outcome=cancelled" in log
+
+    wait_for(is_cancelled, limit_s=10)
+    (line,) = [line for line in log.splitlines() if "outcome=cancelled" in line]
+    assert float(line.rsplit("duration_s=", 1)[1]) < 1.0
+
+
+def test_a_folder_without_weights_is_named(platform: Up, tmp_path: Path) -> None:
+    platform.call("POST", "/deploy", {"model": str(tmp_path), "runtime": "sim", "name": "empty"})
+    reason, message = reason_of(platform, "empty")
+    assert reason == "ModelNotFound"
+    assert "config.json" in message
+
+
+def test_a_model_too_large_for_memory_is_named(platform: Up) -> None:
+    body = {"model": "synthetic:tiny", "runtime": "transformers", "name": "huge", "resources": {"memory": "1Mi"}}
+    platform.call("POST", "/deploy", body)
+    reason, message = reason_of(platform, "huge")
+    assert reason == "NotEnoughMemory"
+    assert "GiB" in message
+
+
+def test_an_engine_that_dies_is_named_with_its_words(platform: Up) -> None:
+    body = {"model": "synthetic:tiny", "runtime": "sim", "name": "dies", "engine_args": {"die_after_s": 0.5}}
+    platform.call("POST", "/deploy", body)
+    reason, message = reason_of(platform, "dies")
+    assert reason == "EngineDied"
+    assert "died as told" in message
+
+
+def test_a_second_up_for_the_same_home_or_port_is_refused(platform: Up, tmp_path: Path) -> None:
+    port = platform.url.rsplit(":", 1)[1]
+    same = platform.run("up", "--port", "0")
+    assert (same.returncode, "up already" in same.stderr) == (1, True)
+    platform.env["TOKENFORGE_HOME"], home = str(tmp_path), platform.env["TOKENFORGE_HOME"]
+    taken = platform.run("up", "--port", port)
+    platform.env["TOKENFORGE_HOME"] = home
+    assert (taken.returncode, "cannot listen" in taken.stderr) == (1, True)
+
+
+def test_what_was_deployed_is_there_again_after_a_restart_and_nothing_outlives_either(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with up(home) as first:
+        assert first.run("deploy", "synthetic:tiny", "--runtime", "sim", "--name", "tiny").returncode == 0
+        first.process.send_signal(signal.SIGINT)
+        assert first.process.wait(30) == 0
+        assert first.everything() == []
+    with up(home) as second:
+        wait_for(lambda: is_serving(second), limit_s=20)
+        second.process.kill()
+        wait_for(lambda: second.everything() == [], limit_s=15)
+        assert not is_live(second.url)
+
+
+def test_a_command_without_a_server_says_how_to_start_one(platform: Up) -> None:
+    done = platform.run("deployments", "--server", "http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "tokenforge up" in done.stderr

@@ -1,0 +1,43 @@
+"""Stands in for the process that offers a benchmark's load: says a line, then does what the benchmark's seed tells.
+
+Seed 0 writes a record in which every run succeeded, 1 one in which the first failed, 2 ends without a record,
+3 waits until it is interrupted.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> int:
+    """Do it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--targets", type=Path)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    body = json.loads(asked.file.read_text())
+    sys.stderr.write(f"targets {asked.targets.read_text()}\n")
+    sys.stderr.flush()
+    if body["seed"] == 3:
+        time.sleep(60)
+    if body["seed"] == 2:
+        return 1
+    rows = [
+        {"model": body["model"], "runtime": f"{runtime}@9", "workload": workload["name"], "status": "succeeded",
+         "cause": None}
+        for workload in body["workloads"] for runtime in body["runtimes"]
+    ]  # fmt: skip
+    if body["seed"] == 1:
+        rows[0] |= {"status": "failed", "cause": "its engine died"}
+    asked.out.mkdir(parents=True)
+    record = {"runs": rows, "summary": {"headline": ["first line", "second"]}}
+    (asked.out / "record.json").write_text(json.dumps(record))
+    (asked.out / "report.html").write_text("<p>report</p>")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

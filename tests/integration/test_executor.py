@@ -1,0 +1,180 @@
+"""Queued benchmarks: run once each, one after another, with every end told and nothing left behind."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tokenforge.bench.benchmark_file import readable_formats
+from tokenforge.control.bench_process import BenchCommand
+from tokenforge.control.executor import Executor
+from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
+from tokenforge.domain.deployment_state import Condition, Observed, Phase
+from tokenforge.domain.model import parse_model
+from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
+from tokenforge.domain.run import RunStatus
+from tokenforge.domain.runtime import parse_runtime
+from tokenforge.store.base import Lease
+from tokenforge.store.sql.store import Store, open_store
+
+TWIN = Path(__file__).with_name("bench_twin.py")
+WORKLOAD = {"name": "w", "qps": 1, "requests": 2}
+
+
+@dataclass(slots=True)
+class Place:
+    store: Store
+    executor: Executor
+    lease: Lease
+    stop: asyncio.Event
+
+    async def queue(self, *, seed: int, runtimes: tuple[str, ...] = ("sim",), keep: bool | None = None) -> str:
+        body: dict[str, object] = {
+            "model": "synthetic:tiny", "runtimes": list(runtimes), "workloads": [WORKLOAD], "seed": seed,
+        }  # fmt: skip
+        if keep is not None:
+            body["keep"] = keep
+        number = len(await self.store.benchmarks.list(limit=99))
+        runs = tuple(
+            QueuedRun(id=f"r{number}-{runtime}", model="synthetic:tiny", runtime=runtime, workload="w")
+            for runtime in runtimes
+        )
+        queued = QueuedBenchmark(id=f"b{number}", body=body, runs=runs, created_at="")
+        return (await self.store.benchmarks.enqueue(queued, idempotency=None)).id
+
+    async def deploy(self, name: str) -> None:
+        """A deployment of sim that is there already."""
+        spec = DeploymentSpec(name=name, model=parse_model("synthetic:tiny"), runtime=parse_runtime("sim"))
+        await self.store.deployments.create(spec, identity=DeploymentId(name), idempotency=None, is_name_chosen=True)
+
+    async def status(self, identity: str, *wanted: RunStatus) -> QueuedBenchmark:
+        """Wait until it is one of these; meanwhile whatever is deployed becomes ready."""
+        async with asyncio.timeout(20):
+            while (now := await self.store.benchmarks.get(identity)).status not in wanted:
+                await self.observe(Observed(generation=1, phase=Phase.READY))
+                await asyncio.sleep(0.02)
+        return now
+
+    async def observe(self, observed: Observed) -> None:
+        for deployment in await self.store.deployments.list():
+            if deployment.observed != observed:
+                await self.store.observations.observe(deployment.id, observed, lease=self.lease)
+
+    async def messages(self, identity: str) -> list[str]:
+        return [event.message for event in await self.store.events.after(identity, seq=0, limit=99)]
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    store = open_store(tmp_path / "store.db")
+    lease = await store.leases.acquire("control", owner="a", ttl_s=600)
+    assert lease is not None
+    numbers = iter(range(99))
+    executor = Executor(
+        benchmarks=store.benchmarks, deployments=store.deployments, events=store.events, lease=lambda: lease,
+        folder=tmp_path / "runs", command=BenchCommand(head=(sys.executable, str(TWIN))),
+        gateway_url=lambda: "http://gateway", formats=readable_formats(), new_id=lambda: f"d{next(numbers)}",
+    )  # fmt: skip
+    stop = asyncio.Event()
+    running = asyncio.create_task(executor.run(stop))
+    yield Place(store, executor, lease, stop)
+    stop.set()
+    await running
+    store.close()
+
+
+async def test_a_benchmark_deploys_what_is_missing_runs_and_removes_it(place: Place) -> None:
+    done = await place.status(await place.queue(seed=0), RunStatus.SUCCEEDED)
+    (made,) = await place.store.deployments.list()
+    assert made.is_deleting
+    assert done.facts["headline"] == "first line\nsecond"
+    assert any(f"http://gateway/deployments/{made.id}" in message for message in await place.messages(done.id))
+
+
+async def test_what_was_deployed_stays_when_it_is_to_be_kept(place: Place) -> None:
+    await place.status(await place.queue(seed=0, keep=True), RunStatus.SUCCEEDED)
+    (made,) = await place.store.deployments.list()
+    assert not made.is_deleting
+
+
+async def test_a_deployment_that_is_there_is_used_and_stays(place: Place) -> None:
+    await place.deploy("mine")
+    done = await place.status(await place.queue(seed=0), RunStatus.SUCCEEDED)
+    (there,) = await place.store.deployments.list()
+    assert (there.spec.name, there.is_deleting) == ("mine", False)
+    assert any("/deployments/mine" in message for message in await place.messages(done.id))
+
+
+async def test_each_run_gets_its_own_status_of_the_record(place: Place) -> None:
+    done = await place.status(await place.queue(seed=1, runtimes=("sim", "vllm")), RunStatus.FAILED)
+    assert [(run.status, run.cause) for run in done.runs] == [
+        (RunStatus.FAILED, "its engine died"),
+        (RunStatus.SUCCEEDED, ""),
+    ]
+
+
+async def test_a_process_that_leaves_no_record_fails_with_its_last_words(place: Place) -> None:
+    done = await place.status(await place.queue(seed=2), RunStatus.FAILED)
+    assert "no record was written (status 1)" in done.runs[0].cause
+    assert "targets" in (await place.messages(done.id))[-1]
+
+
+async def test_benchmarks_run_in_the_order_they_were_queued(place: Place) -> None:
+    first, second = await place.queue(seed=3), await place.queue(seed=0)
+    await place.status(first, RunStatus.RUNNING)
+    assert (await place.store.benchmarks.get(second)).status is RunStatus.QUEUED
+    await place.store.benchmarks.step(first, to=RunStatus.CANCELLED, lease=None)
+    await place.status(second, RunStatus.SUCCEEDED)
+
+
+async def test_a_cancelled_benchmark_leaves_no_process(place: Place) -> None:
+    identity = await place.queue(seed=3)
+    running = await place.status(identity, RunStatus.RUNNING)
+    pid, _ = json.loads(running.facts["process"])
+    await place.store.benchmarks.step(identity, to=RunStatus.CANCELLED, lease=None, cause="enough")
+    async with asyncio.timeout(5):
+        while psutil.pid_exists(pid):  # noqa: ASYNC110 - a process has no event
+            await asyncio.sleep(0.02)
+    assert (await place.store.benchmarks.get(identity)).status is RunStatus.CANCELLED
+
+
+async def test_when_control_is_asked_to_end_the_benchmark_is_interrupted(place: Place) -> None:
+    identity = await place.queue(seed=3)
+    await place.status(identity, RunStatus.RUNNING)
+    place.stop.set()
+    await place.status(identity, RunStatus.INTERRUPTED)
+
+
+async def test_a_benchmark_whose_deployment_keeps_failing_fails_with_its_cause(place: Place) -> None:
+    identity = await place.queue(seed=0)
+    bad = Condition(type="Healthy", is_true=False, reason="EngineFailed", message="no kernel", since="")
+    async with asyncio.timeout(10):
+        while (now := await place.store.benchmarks.get(identity)).status is not RunStatus.FAILED:
+            await place.observe(Observed(generation=1, phase=Phase.FAILED, conditions=(bad,), failures=3))
+            await asyncio.sleep(0.02)
+    assert "no kernel" in now.runs[0].cause
+
+
+async def test_what_a_killed_control_left_behind_is_interrupted_and_ended(place: Place) -> None:
+    place.stop.set()
+    identity = await place.queue(seed=0)
+    left = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", start_new_session=True, stdin=-1)
+    mark = json.dumps([left.pid, psutil.Process(left.pid).create_time()])
+    await place.store.benchmarks.step(identity, to=RunStatus.PREPARING, lease=place.lease, facts={"process": mark})
+    next_control = replace_stop(place)
+    await place.status(identity, RunStatus.INTERRUPTED)
+    assert await left.wait() == -9
+    await next_control
+
+
+def replace_stop(place: Place) -> "asyncio.Task[None]":
+    """Another executor over the same store, which ends after a moment."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(2.0, stop.set)
+    other = replace(place.executor, folder=place.executor.folder / "other")
+    return asyncio.create_task(other.run(stop))
