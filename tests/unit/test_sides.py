@@ -142,3 +142,15 @@ def test_both_are_asked_in_the_form_and_window_that_both_take() -> None:
 
 def test_two_of_one_name_are_told_apart() -> None:
     assert [one.runtime for one in made_alike([A_SERVER, A_SERVER])] == ["sim@1 (A)", "sim@1 (B)"]
+
+
+@pytest.mark.parametrize(("restart", "most"), [(Restart.EVERY, 1), (Restart.NEVER, 2)])
+async def test_after_the_trials_each_side_can_be_asked_alone(restart: Restart, most: int) -> None:
+    engines = Engines()
+    sides = Sides([engines.opening("A"), engines.opening("B")], restart=restart, observer=Silence())
+    await sides.begin(first=1)
+    for side, name in enumerate("AB"):
+        target = await sides.alone(side)
+        assert target.runtime == f"sim@1 ({name})"
+        assert name in engines.up
+    assert engines.most == most
