@@ -36,7 +36,7 @@ class Tally:
 
     def __str__(self) -> str:
         if not self.shown:
-            return f"not estimable in all {self.repeats} repeats"
+            return f"no interval in any of {self.repeats} repeats"
         return (
             f"shown in {self.shown / self.repeats:.1%} of {self.repeats} repeats, "
             f"holds the truth in {self.coverage:.1%} of these; shown and wrong in {self.wrong:.1%} of all"
