@@ -1,6 +1,7 @@
 """A gateway on a real socket over a real store, and workers that answer as scripted."""
 
 import asyncio
+import io
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -137,7 +138,7 @@ class Rig:
     async def post(self, path: str, body: object, **headers: str) -> tuple[int, Any, dict[str, str]]:
         """Status, body (JSON where it is), headers."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.client.post(self.url + path, data=data, headers=headers) as answer:
+        async with self.client.post(self.url + path, data=io.BytesIO(data), headers=headers) as answer:
             return answer.status, _body(await answer.read()), {k.lower(): v for k, v in answer.headers.items()}
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any, dict[str, str]]:

@@ -142,3 +142,25 @@ async def test_metrics_count_what_was_answered(rig: Rig) -> None:
     await rig.post("/infer", {"model": "synthetic:tiny", "prompt": "p"})
     _, page, _ = await rig.get("/metrics")
     assert b'tokenforge_http_requests_total{outcome="ok",path="/infer"} 1.0' in page
+
+
+async def test_one_model_can_be_looked_up_whatever_its_name(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD), model="owner/name")
+    status, body, _ = await rig.get("/v1/models/owner/name")
+    assert (status, body["id"]) == (200, "owner/name")
+
+
+@pytest.mark.parametrize("path", ["/v1/models/none", "/v1/embeddings"])
+async def test_under_v1_an_error_has_openais_shape(rig: Rig, path: str) -> None:
+    status, body, headers = await rig.get(path)
+    assert (status, set(body), headers["content-type"]) == (404, {"error"}, "application/json")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 20_000, b'{"a":' * 20_000, b"7", b'{"model": NaN}'])
+@pytest.mark.parametrize("path", ["/deploy", "/benchmarks/run"])
+async def test_a_broken_body_is_400(rig: Rig, path: str, body: bytes) -> None:
+    assert (await rig.post(path, body))[0] == 400
+
+
+async def test_a_body_that_is_too_large_is_413(rig: Rig) -> None:
+    assert (await rig.post("/deploy", b" " * 1_048_570 + b"{}" * 8))[0] == 413

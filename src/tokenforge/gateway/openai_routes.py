@@ -64,11 +64,16 @@ async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, header
 
 
 def models_document(deployed: Iterable[Served]) -> dict[str, object]:
-    """What `/v1/models` answers: every model of these deployments, once, with the runtimes that serve it."""
+    """What `/v1/models` answers."""
+    return {"object": "list", "data": models_of(deployed)}
+
+
+def models_of(deployed: Iterable[Served]) -> list[dict[str, object]]:
+    """Every model of these deployments, once, with the runtimes that serve it."""
     by_model: dict[str, list[Served]] = {}
     for one in deployed:
         by_model.setdefault(one.model, []).append(one)
-    data = []
+    data: list[dict[str, object]] = []
     for model, served in sorted(by_model.items()):
         endpoints = [endpoint for one in served for endpoint in one.endpoints]
         data.append(
@@ -82,7 +87,7 @@ def models_document(deployed: Iterable[Served]) -> dict[str, object]:
                 "ready": bool(endpoints),
             }
         )
-    return {"object": "list", "data": data}
+    return data
 
 
 def _late_event(problem: Problem) -> bytes:

@@ -38,7 +38,7 @@ def _guarded(operation: Operation, guard: Guard) -> Handle:
             problem = problem_of(error)
             if problem.code == "internal":
                 _log.error("%s %s failed unforeseen", request.method, operation.path, exc_info=error)
-            return _problem(problem)
+            return _problem(problem, path=request.url.path)
 
     return endpoint
 
@@ -52,13 +52,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: "not with this method",
     }.get(status, "cannot be answered")
     allow = error.headers if isinstance(error, HTTPException) and error.headers else {}
-    return _problem(Problem(status=status, code=code, message=text, headers=dict(allow)))
+    return _problem(Problem(status=status, code=code, message=text, headers=dict(allow)), path=request.url.path)
 
 
-def _problem(problem: Problem) -> Response:
+def _problem(problem: Problem, *, path: str) -> Response:
+    """In the shape of the path: OpenAI's clients read theirs."""
+    is_openai = path.startswith("/v1/")
     return Response(
-        problem.problem_body(),
+        problem.openai_body() if is_openai else problem.problem_body(),
         status_code=problem.status,
-        media_type="application/problem+json",
+        media_type="application/json" if is_openai else "application/problem+json",
         headers=dict(problem.headers),
     )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from tokenforge.domain.errors import NotReady
 from tokenforge.gateway.admin.operation import Operation, json_answer
 from tokenforge.gateway.admin.schemas import HEALTH, MODELS
-from tokenforge.gateway.openai_routes import models_document
+from tokenforge.gateway.openai_routes import models_document, models_of
 from tokenforge.gateway.plane import DataPlane
 from tokenforge.gateway.routing import Want
 from tokenforge.protocol.infer import InferAnswer, InferBody
@@ -32,6 +32,10 @@ class HotReads:
             Operation(
                 method="GET", path="/v1/models", summary="Models that are deployed", handle=self.models,
                 needs="infer", answers={200: MODELS},
+            ),
+            Operation(
+                method="GET", path="/v1/models/{model:path}", summary="One model", handle=self.model,
+                needs="infer", answers={200: {"type": "object"}}, problems=(404,),
             ),
             Operation(
                 method="GET", path="/deployments/{id}/v1/models", summary="The model of one deployment",
@@ -63,6 +67,12 @@ class HotReads:
         """OpenAI's list."""
         del request
         return json_answer(models_document(self.plane.router.table.all()))
+
+    async def model(self, request: Request) -> Response:
+        """One of that list."""
+        served = self.plane.router.table.find(Want(model=str(request.path_params["model"])))
+        (entry,) = models_of(served)
+        return json_answer(entry)
 
     async def models_of_one(self, request: Request) -> Response:
         """The same of one deployment alone."""

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the operations themselves."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
@@ -29,7 +30,8 @@ def openapi_document(operations: Iterable[Operation]) -> Mapping[str, object]:
     schemas = {**definitions.get("$defs", {}), "Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
     paths: dict[str, dict[str, object]] = {}
     for operation in known:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation)
+        path = re.sub(r":\w+}", "}", operation.path)
+        paths.setdefault(path, {})[operation.method.lower()] = _described(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "TokenForge", "version": __version__},
@@ -59,7 +61,7 @@ def _described(operation: Operation) -> dict[str, object]:
     return described
 
 
-_NAME = str.maketrans({"/": "_", "{": None, "}": None, ".": "_", "-": "_"})
+_NAME = str.maketrans({":": "_", "/": "_", "{": None, "}": None, ".": "_", "-": "_"})
 
 
 def _answer(operation: Operation, what: "str | type[BaseModel] | Mapping[str, object]") -> dict[str, object]:
@@ -73,7 +75,7 @@ def _answer(operation: Operation, what: "str | type[BaseModel] | Mapping[str, ob
 
 
 def _problem(operation: Operation, status: int) -> dict[str, object]:
-    is_openai = "/v1/" in operation.path and operation.method == "POST"
+    is_openai = operation.path.startswith("/v1/") or operation.path.endswith("/completions")
     kind = "application/json" if is_openai else "application/problem+json"
     name = "OpenAIError" if is_openai else "Problem"
     return {
