@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from gateway_rig import GOOD, Hanging, Rig, dropping, gateway, piece, refusing, streaming
+from gateway_rig import GOOD, USAGE, Hanging, Rig, dropping, event, gateway, piece, refusing, streaming
 
 INFER = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
 ASK = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2, "stream": True}
@@ -227,3 +227,22 @@ async def test_a_replica_that_came_up_this_moment_is_found_before_anybody_is_ref
     seen = (await rig.store.deployments.get(late)).observed
     await rig.store.observations.observe(identity, seen, lease=rig.lease)  # and nobody refreshes the table
     assert (await rig.post("/infer", {**INFER, "runtime": "sim"}))[0] == 200
+
+
+async def test_an_answer_without_text_is_an_answer(rig: Rig) -> None:
+    usage = event({"choices": [], "usage": USAGE})
+    await rig.deploy(streaming(piece("", "stop"), usage, event(b"[DONE]")))
+    status, body, _ = await rig.post("/infer", INFER)
+    assert (status, body["text"], body["timings"]["ttft_ms"], body["finish_reason"]) == (200, "", None, "stop")
+
+
+async def test_an_engine_that_fails_before_its_first_token_is_tried_elsewhere(rig: Rig) -> None:
+    await rig.deploy(streaming(event({"error": {"message": "gone", "code": "engine_dead"}})), streaming(*GOOD))
+    for stream in (True, False) * 2:
+        assert (await rig.post("/infer", {**INFER, "stream": stream}))[0] == 200
+
+
+async def test_a_whole_answer_is_asked_again_when_its_engine_failed_half_way(rig: Rig) -> None:
+    failing = streaming(piece("half"), event({"error": {"message": "gone", "code": "engine_dead"}}))
+    await rig.deploy(failing, streaming(*GOOD))
+    assert {(await rig.post("/infer", INFER))[1]["text"] for _ in range(4)} == {"Hello"}

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tokenforge.cluster.base import Launch, Sighting
+from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.protocol.worker_spec import WorkerPhase
 
+INFO = RuntimeInfo(
+    runtime="sim", engine="sim", engine_version="1", model="m", max_model_len=64, capabilities=Capabilities()
+)
 _NEXT = {WorkerPhase.STARTING: WorkerPhase.LOADING, WorkerPhase.LOADING: WorkerPhase.READY}
 
 
@@ -49,7 +53,8 @@ class FleetTwin:
                 self.workers[name] = replace(worker, is_alive=False)
             elif worker.is_alive:
                 phase = _NEXT.get(worker.phase, worker.phase)
-                self.workers[name] = replace(worker, phase=phase, url=f"http://{name}")
+                info = INFO if phase is WorkerPhase.READY else None
+                self.workers[name] = replace(worker, phase=phase, url=f"http://{name}", info=info)
 
     def die(self, name: str, *, cause: str | None = None, code: str | None = None) -> None:
         """It is gone; a cause means that it said why."""

@@ -131,6 +131,7 @@ async def test_what_happened_can_be_read_as_events(place: Place) -> None:
     await place.ask()
     control = place.control()
     await settle(place, control)
+    place.fleet.now_s += 5.0
     place.fleet.die(next(iter(place.fleet.workers)), cause="no kernel", code="engine_dead")
     await control.turn()
     events = await place.store.events.after(IDENTITY, seq=0, limit=99)

@@ -118,6 +118,28 @@ def test_a_killed_replica_is_replaced_at_once_and_its_end_is_told() -> None:
     assert "SIGKILL" in stage.condition("Healthy").message
 
 
+def test_a_replica_that_dies_as_soon_as_it_serves_is_tried_again_later_and_later() -> None:
+    stage = Stage()
+    tries = []
+    for _ in range(60):
+        tries += [stage.fleet.now_s for action in stage.turn() if isinstance(action, Start)]
+        living = [w for w in stage.fleet.workers.values() if w.is_alive]
+        if living and living[0].phase is WorkerPhase.READY:
+            stage.fleet.die(living[0].name)
+        stage.fleet.progress()
+        stage.fleet.now_s += 0.5
+    gaps = [after - before for before, after in itertools.pairwise(tries)]
+    assert gaps[-1] > 2 * gaps[0]
+
+
+def test_a_replica_that_served_a_while_is_replaced_at_once_however_often() -> None:
+    stage = Stage()
+    for number in range(5):
+        stage.settle()
+        stage.fleet.die(f"w{number}")
+        assert Start(SPEC.template) in stage.turn()
+
+
 def test_an_engine_that_dies_on_start_is_told_with_its_cause_and_last_words() -> None:
     stage = Stage()
     stage.turn()

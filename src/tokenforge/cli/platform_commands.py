@@ -123,11 +123,13 @@ def gateway(
     raise typer.Exit(command.run_gateway(host=host, port=port, socket_fd=socket_fd, lifeline_fd=lifeline_fd))
 
 
-def control(lifeline_fd: Lifeline = None) -> None:
+def control(
+    lifeline_fd: Lifeline = None, owner: Annotated[str | None, typer.Option("--owner", hidden=True)] = None
+) -> None:
     """Run control alone (`up` runs one); it waits while another one leads."""
     from tokenforge.cli import processes as command
 
-    raise typer.Exit(command.run_control(lifeline_fd=lifeline_fd))
+    raise typer.Exit(command.run_control(lifeline_fd=lifeline_fd, owner=owner))
 
 
 def run_queued(

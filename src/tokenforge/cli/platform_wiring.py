@@ -48,8 +48,8 @@ def new_id() -> str:
     return uuid7(unix_ms=time.time_ns() // 1_000_000, random=os.urandom(10))
 
 
-def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None) -> Control:
-    """Control over workers of this machine."""
+def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None, owner: str | None) -> Control:
+    """Control over workers of this machine. Who starts it again after its death may give both the same `owner`."""
     machine = _machine(settings)
     return Control(
         deployments=store.deployments,
@@ -58,7 +58,7 @@ def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None) -
         leases=store.leases,
         fleet=LocalFleet(folder=fleet_folder(settings), lifeline_fd=lifeline_fd),
         preparations=Preparations(work=lambda spec, tell: prepare(spec, machine=machine, tell=tell)),
-        owner=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+        owner=owner or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         new_id=lambda: uuid.uuid4().hex[:8],
     )
 

@@ -16,7 +16,7 @@ from tokenforge.settings import read_settings
 from tokenforge.worker.process import hold_lifeline, raise_file_limit
 
 
-def run_control(*, lifeline_fd: int | None) -> int:
+def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
     """Reconcile until SIGTERM; waits while another control leads."""
     _begin("control", lifeline_fd)
     settings = read_settings()
@@ -27,7 +27,7 @@ def run_control(*, lifeline_fd: int | None) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         store = platform_store(settings)
         try:
-            control = make_control(settings, store, lifeline_fd=lifeline_fd)
+            control = make_control(settings, store, lifeline_fd=lifeline_fd, owner=owner)
             executor = make_executor(settings, store, control, lifeline_fd=lifeline_fd)
             running = asyncio.create_task(executor.run(stop))
             reconciling = asyncio.Event()

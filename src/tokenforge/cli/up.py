@@ -30,7 +30,7 @@ _TICK_S = 0.1
 _GATEWAY_LIMIT_S = 25.0
 _CONTROL_LIMIT_S = 5.0
 _WORKERS_LIMIT_S = 5.0
-_MOST_BACK_OFF_S = 10.0
+_MOST_BACK_OFF_S = 5.0
 _CALM_S = 30.0
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -141,7 +141,11 @@ def _parts(folder: Path, *, socket_fd: int, lifeline_fd: int) -> tuple[_Part, _P
         log_path=folder / "gateway.log",
     )
     control = _Part(
-        name="control", arguments=("control", *lifeline), fds=(lifeline_fd,), log_path=folder / "control.log"
+        name="control",
+        # the same for each that is started here: one follows only on the death of the one before, so it need not wait
+        arguments=("control", "--owner", f"up-{os.getpid()}-{time.time_ns()}", *lifeline),
+        fds=(lifeline_fd,),
+        log_path=folder / "control.log",
     )
     return gateway, control
 

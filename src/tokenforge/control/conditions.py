@@ -23,7 +23,7 @@ _OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "MemoryError")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What went wrong. `had_served`: a worker that served before, so a new one may be tried at once."""
+    """What went wrong. `had_served`: a worker that served for a good while, so a new one may be tried at once."""
 
     reason: str
     message: str

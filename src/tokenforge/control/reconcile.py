@@ -36,6 +36,9 @@ CALM_S = 30.0
 
 MOST_BACK_OFF_S = 60.0
 
+STEADY_S = 3.0
+"""Who served for so long died of something else than its start: it is replaced at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scene:
@@ -78,7 +81,7 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
         before,
         generation=deployment.generation,
         phase=phase,
-        replicas=_replicas(scene),
+        replicas=_replicas(scene, world, before=deployment.observed),
         conditions=conditions_of(
             phase, before=deployment.observed, wanted=deployment.spec.replicas, ready=len(scene.ready),
             preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
@@ -120,13 +123,14 @@ def _wind_down(deployment: Deployment, scene: _Scene, world: World) -> Decision:
     actions += [Stop(worker.name) for worker in (*scene.current, *scene.old, *scene.failed)]
     if not world.sightings:
         actions.append(Remove())
-    observed = replace(deployment.observed, phase=Phase.DELETING, replicas=_replicas(scene), healthy_since_s=0.0)
+    replicas = _replicas(scene, world, before=deployment.observed)
+    observed = replace(deployment.observed, phase=Phase.DELETING, replicas=replicas, healthy_since_s=0.0)
     return Decision(actions=tuple(actions), observed=observed)
 
 
 def _trouble(scene: _Scene, world: World, *, before: Observed) -> Trouble | None:
     """What went wrong since the last look: a worker that died unasked, or a preparation that failed."""
-    served = {replica.id for replica in before.replicas if replica.phase is ReplicaPhase.READY}
+    served = {r.id for r in before.replicas if r.ready_since_s and world.now_s - r.ready_since_s >= STEADY_S}
     for worker in (*scene.failed, *scene.dead):
         if worker.stopping_since_s is None:
             return worker_trouble(worker, had_served=worker.name in served)
@@ -144,8 +148,8 @@ def _counted(before: Observed, trouble: Trouble | None, scene: _Scene, world: Wo
     is_whole = len(scene.ready) >= wanted
     since = (before.healthy_since_s or world.now_s) if is_whole else 0.0
     if trouble is not None:
-        failures = before.failures + 1
-        wait_s = 0.0 if trouble.had_served and failures == 1 else back_off_s(failures)
+        failures = 1 if trouble.had_served else before.failures + 1
+        wait_s = 0.0 if trouble.had_served else back_off_s(failures)
         return replace(before, failures=failures, retry_at_s=world.now_s + wait_s, healthy_since_s=0.0)
     if is_whole and world.now_s - since >= CALM_S:
         return replace(before, failures=0, retry_at_s=0.0, healthy_since_s=since)
@@ -211,7 +215,8 @@ def _phase(deployment: Deployment, scene: _Scene, world: World, *, observed: Obs
     return phase if can_step(deployment.observed.phase, phase) else Phase.STARTING
 
 
-def _replicas(scene: _Scene) -> tuple[Replica, ...]:
+def _replicas(scene: _Scene, world: World, *, before: Observed) -> tuple[Replica, ...]:
+    since = {replica.id: replica.ready_since_s for replica in before.replicas}
     leaving = {worker.name for worker in scene.leaving}
     return tuple(
         Replica(
@@ -220,6 +225,7 @@ def _replicas(scene: _Scene) -> tuple[Replica, ...]:
             phase=ReplicaPhase.DRAINING if worker.name in leaving else ReplicaPhase(worker.phase.value),
             url=worker.url,
             info=worker.info,
+            ready_since_s=0.0 if worker.info is None else since.get(worker.name) or world.now_s,
         )
         for worker in sorted((*scene.current, *scene.old, *scene.failed, *scene.leaving), key=lambda w: w.name)
     )

@@ -55,7 +55,7 @@ class ReplicaPhase(enum.StrEnum):
 class Replica:
     """One worker. `template` tells which spec it was made from; `url` is empty until it listens.
 
-    `info` is what its engine said of itself, once it is ready.
+    `info` is what its engine said of itself, once it is ready; `ready_since_s` (Unix) when that was first seen, or 0.
     """
 
     id: str
@@ -63,6 +63,7 @@ class Replica:
     phase: ReplicaPhase
     url: str = ""
     info: RuntimeInfo | None = None
+    ready_since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, field
 
-from tokenforge.domain.errors import EngineError
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Want
@@ -71,7 +70,7 @@ class _Inference:
     def _check(self) -> None:
         """Raise what the stream ended with, unless it ended well."""
         if self.gathered.error is not None:
-            raise EngineError(str(self.gathered.error.get("message", "the engine failed")))
+            raise UpstreamFailed(str(self.gathered.error.get("message", "the engine failed")))
         if not self.gathered.is_done or self.gathered.finish_reason is None:
             raise UpstreamFailed("the worker's stream ended before its answer was whole")
 

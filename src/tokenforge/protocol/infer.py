@@ -41,10 +41,13 @@ class UsageAnswer(Body):
 
 
 class TimingsAnswer(Body):
-    """Milliseconds from the request's arrival at the gateway; `queue_ms` until a worker had it."""
+    """Milliseconds from the request's arrival at the gateway; `queue_ms` until a worker had it.
+
+    `ttft_ms` is null for an answer without text.
+    """
 
     queue_ms: float
-    ttft_ms: float | None
+    ttft_ms: float | None = None
     total_ms: float
 
 
