@@ -62,6 +62,13 @@ async def test_usage_comes_as_the_last_event_when_asked_for(worker: LocalWorker)
     assert all(event["usage"] is None for event in others)
 
 
+async def test_the_last_event_tells_how_long_the_parts_took(worker: LocalWorker) -> None:
+    events = (await rig.complete(worker, stream=True, stream_options={"include_usage": True})).events()
+    told = events[-1]["timing"]
+    assert told["queue_ns"] >= 0
+    assert 0 < told["queue_ns"] + told["prefill_ns"] <= told["first_token_ns"]
+
+
 async def test_each_event_tells_its_tokens_and_usage_when_asked_for(worker: LocalWorker) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     answer = await rig.complete(worker, max_tokens=16, stream=True, stream_options=options, return_token_ids=True)

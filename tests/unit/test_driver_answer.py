@@ -129,6 +129,18 @@ def test_usage_that_goes_back_is_a_fault() -> None:
     assert answer.fault == "usage went back from 3 to 2 tokens"
 
 
+def test_what_our_worker_tells_of_its_time_is_kept() -> None:
+    told = {"first_token_ns": 5_000_000, "queue_ns": 1_000_000, "prefill_ns": 3_000_000}
+    answer = read(chunk("a", finish="length"), {"choices": [], "usage": usage(7, 1), "timing": told}, DONE)
+    assert answer.timing == told
+
+
+@pytest.mark.parametrize("told", ["soon", [1], {"queue_ns": "3", "prefill_ns": -1, "first_token_ns": True}, None])
+def test_a_word_of_the_same_name_and_another_meaning_is_passed_over(told: object) -> None:
+    answer = read(chunk("a", finish="length"), {"choices": [], "usage": usage(7, 1), "timing": told}, DONE)
+    assert (answer.timing, answer.fault, answer.output_tokens) == ({}, None, 1)
+
+
 def test_an_error_event_is_kept_in_the_server_s_words() -> None:
     answer = read(chunk("a"), {"error": {"message": "out of memory", "code": 500}}, DONE)
     assert (answer.server_error, answer.fault, answer.counted_tokens) == ("out of memory", None, 1)

@@ -42,6 +42,10 @@ FULL = RequestRecord(
     error=None,
     connection=2,
     merged_reads=0,
+    server_first_ns=2**41,
+    server_queue_ns=0,
+    server_prefill_ns=7,
+    gateway_ns=None,
 )
 BARE = dataclasses.replace(
     FULL,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tokenforge.domain.generation import Chunk, FinishReason, TokenLogprob, Usage
+from tokenforge.domain.timing import ServerTiming
 from tokenforge.protocol.openai_answer import DONE, AnswerHead, BodyWriter, EventWriter, error_event, models_body
 from tokenforge.protocol.openai_request import Operation, parse_request
 
@@ -98,6 +99,13 @@ def test_usage_comes_once_before_the_end() -> None:
     assert body["choices"] == []
     assert body["usage"]["total_tokens"] == 5
     assert mark + b"\n\n" == DONE
+
+
+def test_the_workers_own_time_stands_beside_usage_and_what_is_unknown_is_left_out() -> None:
+    writer = EventWriter(head_of(stream_options={"include_usage": True}))
+    usage, timing = Usage(prompt_tokens=2, completion_tokens=3), ServerTiming(first_token_ns=7, queue_ns=2)
+    last = writer.closing(usage, timing).split(b"\n\n")[0]
+    assert read(last + b"\n\n")["timing"] == {"first_token_ns": 7, "queue_ns": 2}
 
 
 def test_without_include_usage_no_event_has_usage() -> None:

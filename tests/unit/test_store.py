@@ -60,6 +60,16 @@ def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
         RequestsFile(tmp_path / "r.parquet")
 
 
+def test_a_file_of_version_1_is_read_and_what_it_lacks_is_absent(tmp_path: Path) -> None:
+    write_requests(tmp_path / "r.parquet", [a_run(3)])
+    old = pq.read_table(tmp_path / "r.parquet").drop_columns(["server_first_ns", "gateway_ns"])
+    pq.write_table(old.replace_schema_metadata({"schema": "tokenforge.requests/1"}), tmp_path / "old.parquet")
+    (batch,) = RequestsFile(tmp_path / "old.parquet").batches("r1", 0, ["gateway_ns", "index"])
+    assert batch.to_pydict() == {"gateway_ns": [None] * 3, "index": [0, 1, 2]}
+    (alone,) = RequestsFile(tmp_path / "old.parquet").batches("r1", 0, ["server_first_ns"])
+    assert alone.to_pydict() == {"server_first_ns": [None] * 3}
+
+
 def test_rows_are_read_by_run_and_trial_also_where_a_row_group_holds_many(tmp_path: Path) -> None:
     runs = [replace(a_run(2), run_id="r1"), replace(a_run(3), run_id="r2")]
     write_requests(tmp_path / "r.parquet", runs)

@@ -4,13 +4,19 @@ A record may come from a file that was edited or cut, so a missing or odd value 
 Refuses nothing but a document that has no list of runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tokenforge.analysis.plain import Plain as Plain
+from tokenforge.analysis.plain import flag as flag
+from tokenforge.analysis.plain import mapping as mapping
+from tokenforge.analysis.plain import mappings as mappings
+from tokenforge.analysis.plain import number as number
+from tokenforge.analysis.plain import text as text
+from tokenforge.analysis.plain import whole as whole
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.workload import Arrival
 
-Plain = Mapping[str, object]
 _LEVEL = (Arrival.CONSTANT, Arrival.POISSON, Arrival.GAMMA, Arrival.CONCURRENCY)
 
 
@@ -94,7 +100,7 @@ class CalibrationFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """One run as recorded."""
+    """One run as recorded. `is_ours`: its worker was started for it, so that nothing stands between."""
 
     id: str
     model: str
@@ -107,6 +113,7 @@ class RunFacts:
     trials: tuple[TrialFacts, ...]
     calibration: CalibrationFacts | None = None
     cause_code: str | None = None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,36 +165,6 @@ def read_facts(document: Plain) -> Facts:
     )
 
 
-def mapping(parent: Plain, key: str) -> Plain:
-    """The object at `key`, empty when there is none."""
-    value = parent.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def mappings(parent: Plain, key: str) -> Sequence[Plain]:
-    """The objects of the list at `key`."""
-    value = parent.get(key)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
-
-
-def text(parent: Plain, key: str) -> str | None:
-    """The string at `key`."""
-    value = parent.get(key)
-    return value if isinstance(value, str) else None
-
-
-def number(parent: Plain, key: str) -> float | None:
-    """The number at `key`; a boolean is none."""
-    value = parent.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def whole(parent: Plain, key: str) -> int | None:
-    """The whole number at `key`."""
-    value = number(parent, key)
-    return None if value is None else int(value)
-
-
 def _comparison(item: Plain) -> ComparisonFacts | None:
     if not item:
         return None
@@ -215,6 +192,7 @@ def _run(item: Plain, workloads: Mapping[str, WorkloadFacts], calibration: Mappi
         trials=tuple(_trial(trial) for trial in mappings(item, "trials")),
         calibration=calibration.get(name),
         cause_code=text(item, "cause_code"),
+        is_ours=number(item, "start_s") is not None,
     )
 
 
@@ -234,7 +212,7 @@ def _trial(item: Plain) -> TrialFacts:
         lag_p99_ms=number(driver, "lag_p99_ms"),
         lag_max_ms=number(driver, "lag_max_ms"),
         gc_pause_max_ms=number(driver, "gc_pause_max_ms"),
-        kernel_stamps=_flag(driver, "kernel_stamps"),
+        kernel_stamps=flag(driver, "kernel_stamps"),
         clock_steps=whole(driver, "clock_steps"),
         retried=whole(driver, "retried"),
         scheduling=text(driver, "scheduling"),
@@ -243,7 +221,7 @@ def _trial(item: Plain) -> TrialFacts:
         idle_cpu_share=number(item, "idle_cpu_share"),
         loop_delay_max_ms=number(driver, "loop_delay_max_ms"),
         loop_stalled_s=number(driver, "loop_stalled_s"),
-        server_restarted=_flag(server, "restarted"),
+        server_restarted=flag(server, "restarted"),
         prefix_queries=whole(server, "prefix_queries"),
         prefix_hits=whole(server, "prefix_hits"),
     )
@@ -265,11 +243,6 @@ def _calibration(item: Plain) -> CalibrationFacts:
         lag_p99_ms=number(item, "lag_p99_ms"),
         merged_read_share=number(item, "merged_read_share"),
     )
-
-
-def _flag(parent: Plain, key: str) -> bool | None:
-    value = parent.get(key)
-    return value if isinstance(value, bool) else None
 
 
 def _workload(item: Plain) -> WorkloadFacts:

@@ -8,6 +8,7 @@ from tokenforge.analysis.compare import Verdict
 from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import Estimate
 from tokenforge.analysis.latency import TrialMetric
+from tokenforge.analysis.ledger import Ledger
 from tokenforge.analysis.run_limits import RunLimits
 from tokenforge.analysis.steadiness import State, Steadiness
 from tokenforge.analysis.throughput import Rates
@@ -96,6 +97,7 @@ class RunSummary:
     instrument: InstrumentReading
     limits: RunLimits
     steadiness: Steadiness
+    ledger: Ledger | None
 
     @property
     def unsettled(self) -> frozenset[str]:

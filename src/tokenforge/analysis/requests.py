@@ -25,7 +25,8 @@ Bools = npt.NDArray[np.bool_]
 _STAMPS = ("scheduled_ns", "sent_ns", "first_ns", "end_ns")
 _ASKED = ("asked_prompt_tokens", "asked_output_tokens")
 _COUNTS = ("prompt_tokens", "cached_tokens", "output_tokens", "counted_tokens")
-_NUMBERS = (*_STAMPS, *_ASKED, *_COUNTS)
+_TOLD = ("server_first_ns", "server_queue_ns", "server_prefill_ns", "gateway_ns")
+_NUMBERS = (*_STAMPS, *_ASKED, *_COUNTS, *_TOLD)
 
 
 class Requests(Protocol):
@@ -74,6 +75,10 @@ class TrialRequests:
     cached_tokens: Floats
     output_tokens: Floats
     counted_tokens: Floats
+    server_first_ns: Floats
+    server_queue_ns: Floats
+    server_prefill_ns: Floats
+    gateway_ns: Floats
     chunk_counts: Ints
     chunk_tokens: Floats
     last_chunk_ns: Floats

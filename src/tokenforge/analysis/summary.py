@@ -19,6 +19,7 @@ from tokenforge.analysis.headline import headline
 from tokenforge.analysis.instrument import read_instrument
 from tokenforge.analysis.intervals import Estimate, over_trials
 from tokenforge.analysis.latency import METRICS, QUANTILES, trial_metric
+from tokenforge.analysis.ledger import read_ledger
 from tokenforge.analysis.limit_basis import LimitBasis, NoBasis, read_bases
 from tokenforge.analysis.limit_load import trial_loads
 from tokenforge.analysis.quantiles import estimate_mean, estimate_quantile, read_samples
@@ -126,6 +127,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
         instrument=instrument,
         limits=run_limits(basis, loads),
         steadiness=steadiness,
+        ledger=read_ledger(run, trials),
     )
 
 

@@ -22,7 +22,7 @@ from tokenforge.domain.errors import StoreFailed
 from tokenforge.domain.record import RequestRecord
 
 HEAD, RECORD, HEARTBEAT = 1, 2, 3
-VERSION = 2
+VERSION = 3
 
 _FRAME = struct.Struct("<BII")
 _HEAD = struct.Struct("<Hii")

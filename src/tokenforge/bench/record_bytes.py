@@ -32,6 +32,10 @@ FIXED_FIELDS = (
     ("outcome", "B"),
     ("connection", "i"),
     ("merged_reads", "i"),
+    ("server_first_ns", "q"),
+    ("server_queue_ns", "q"),
+    ("server_prefill_ns", "q"),
+    ("gateway_ns", "q"),
     ("chunks", "I"),
     ("finish_bytes", "H"),
     ("error_bytes", "H"),
@@ -76,6 +80,10 @@ def encode_record(record: RequestRecord) -> bytes:
         _OUTCOME_CODE[record.outcome],
         record.connection,
         record.merged_reads,
+        _ns(record.server_first_ns),
+        _ns(record.server_queue_ns),
+        _ns(record.server_prefill_ns),
+        _ns(record.gateway_ns),
         chunks,
         len(finish),
         len(error),
@@ -89,7 +97,8 @@ def decode_record(payload: bytes, *, trial: int) -> RequestRecord:
     head = FIXED.unpack_from(payload)
     index, at, sent, headers, first, end = head[:6]
     asked_prompt, asked_output, prompt, cached, output, counted, status, outcome, connection, merged = head[6:16]
-    chunks, finish_length, error_length = head[16:]
+    server_first, server_queue, server_prefill, gateway = head[16:20]
+    chunks, finish_length, error_length = head[20:]
     numbers = struct.unpack_from(f"<{chunks}q{chunks}I", payload, FIXED.size)
     text_at = len(payload) - finish_length - error_length
     error_at = len(payload) - error_length
@@ -115,6 +124,10 @@ def decode_record(payload: bytes, *, trial: int) -> RequestRecord:
         error=payload[error_at:].decode() or None,
         connection=connection,
         merged_reads=merged,
+        server_first_ns=_ns_or_none(server_first),
+        server_queue_ns=_ns_or_none(server_queue),
+        server_prefill_ns=_ns_or_none(server_prefill),
+        gateway_ns=_ns_or_none(gateway),
     )
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from tokenforge.cli.show import wide_console
 from tokenforge.cli.verdict_text import print_verdict
 from tokenforge.report.instrument import ms_text
+from tokenforge.report.ledger import ledger_line
 from tokenforge.report.limits import share_line
 from tokenforge.report.verdict_view import verdict_view
 
@@ -34,6 +35,8 @@ def print_summary(document: Document, *, console: Console | None = None) -> None
     for line in _doubts(runs):
         console.print(line, soft_wrap=True)
     console.print(_instrument(runs), soft_wrap=True)
+    if times := [told for run in runs if (told := ledger_line(run))]:
+        console.print(f"Time of the mean request: {'; '.join(times)}.", soft_wrap=True)
     if shares := [share for run in runs if (share := share_line(run))]:
         console.print(f"Limit: {'; '.join(shares)}.", soft_wrap=True)
 

@@ -83,8 +83,9 @@ class Chunk:
     """What an engine made since the last chunk.
 
     `token_ids` are the NEW ids only; `text` is filled by runtimes that are not token-level (their tokens are unknown),
-    and by `runtimes.text` for all others. `made_ns` is when the engine handed it over. `usage` is cumulative. The last
-    chunk alone has `finish`; `stop_reason` is the stop string or token id that ended it.
+    and by `runtimes.text` for all others. `made_ns` is when the engine handed it over; `scheduled_ns`, on the first
+    chunk, when the engine took the request from its queue (None where it does not tell). `usage` is cumulative. The
+    last chunk alone has `finish`; `stop_reason` is the stop string or token id that ended it.
     """
 
     token_ids: tuple[int, ...] = ()
@@ -94,6 +95,7 @@ class Chunk:
     stop_reason: str | int | None = None
     usage: Usage
     made_ns: int
+    scheduled_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,9 @@ class RequestRecord:
     status line came; `first_ns` the first token (text or id); `end_ns` the end of the answer. `chunk_ns[i]` is when the
     i-th chunk with tokens came and `chunk_tokens[i]` how many tokens it held. `prompt_tokens` and `output_tokens` are
     the server's usage; `asked_*` what the plan wanted; `counted_tokens` the tokens that the chunks themselves said.
+
+    The last four are durations by other clocks, as `domain.timing` has them: what the server told of its own time to
+    the first token, of its engine's queue and prefill; and what a gateway took before it passed the request on.
     """
 
     trial: int
@@ -52,3 +55,7 @@ class RequestRecord:
     error: str | None
     connection: int
     merged_reads: int
+    server_first_ns: int | None = None
+    server_queue_ns: int | None = None
+    server_prefill_ns: int | None = None
+    gateway_ns: int | None = None

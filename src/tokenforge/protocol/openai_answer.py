@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tokenforge.domain.generation import Chunk, TokenLogprob, Usage
+from tokenforge.domain.timing import ServerTiming
 from tokenforge.protocol.openai_logprobs import chat_logprobs, completion_logprobs, prompt_logprobs
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation
 
@@ -73,23 +74,27 @@ class EventWriter:
             usage = b',"usage":' + json.dumps(usage_body(chunk.usage), separators=(",", ":")).encode()
         return b"".join((self._before, text, self._after_text, ids, b"}]", usage, b"}\n\n"))
 
-    def closing(self, usage: Usage) -> bytes:
-        """The end of a whole stream: usage, if asked for, and the mark."""
+    def closing(self, usage: Usage, timing: ServerTiming | None = None) -> bytes:
+        """The end of a whole stream: usage, if asked for, with our own word on time beside it, and the mark."""
         if not self._head.request.wants_usage:
             return DONE
-        return self._slow([], usage=usage) + DONE
+        return self._slow([], usage=usage, timing=timing) + DONE
 
     def _full(self, chunk: Chunk) -> bytes:
         choice = _choice(self._head, chunk, offset=self._offset, key="delta")
         self._offset += len(chunk.text)
         return self._slow([choice], usage=chunk.usage if self._head.request.wants_continuous_usage else None)
 
-    def _slow(self, choices: list[dict[str, object]], *, usage: Usage | None) -> bytes:
+    def _slow(
+        self, choices: list[dict[str, object]], *, usage: Usage | None, timing: ServerTiming | None = None
+    ) -> bytes:
         body: dict[str, object] = {**_frame(self._head, is_stream=True), "choices": choices}
         if usage is not None:
             body["usage"] = usage_body(usage)
         elif self._end:
             body["usage"] = None
+        if timing is not None:
+            body["timing"] = timing_body(timing)
         return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
 
 
@@ -141,6 +146,16 @@ def usage_body(usage: Usage) -> dict[str, object]:
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
+
+
+def timing_body(timing: ServerTiming) -> dict[str, int]:
+    """What we add to OpenAI's last event, which its clients pass over; what is unknown is left out."""
+    told = {
+        "first_token_ns": timing.first_token_ns,
+        "queue_ns": timing.queue_ns,
+        "prefill_ns": timing.prefill_ns,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def models_body(names: Sequence[str], *, created_s: int, max_model_len: int | None) -> bytes:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from tokenforge.analysis.document import RunFacts, read_facts
 from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.trials import measure_trials
-from tokenforge.report import facts, limits, view
+from tokenforge.report import facts, ledger, limits, view
 from tokenforge.report.charts import SLOTS
 from tokenforge.report.definitions import DEFINITIONS
 from tokenforge.report.figures import Figure, workload_figures
@@ -73,6 +73,9 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "parity_columns": PARITY_COLUMNS,
         "parity_how": HOW_PARITY,
         "sections": _sections(document, requests, slots),
+        "ledgers": ledger.ledger_figures(summary),
+        "ledger_how": ledger.HOW,
+        "stages": ledger.MEANINGS,
         "failures": facts.failures(document),
         "doubts": doubts,
         "doubt_codes": view.doubt_codes(doubts),

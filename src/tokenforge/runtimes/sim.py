@@ -41,6 +41,7 @@ class _Sequence:
     root: bytes
     out: "asyncio.Queue[Chunk | TokenForgeError | None]" = field(default_factory=asyncio.Queue)
     made: int = 0
+    scheduled_ns: int | None = None
     prefilled: bool = False
     fails_at: int | None = None
     fault: EngineError | None = None
@@ -201,6 +202,7 @@ class SimRuntime:
         free = settings.kv_tokens - sum(sequence.kv_tokens + 1 for sequence in self._running)
         while self._waiting and len(self._running) < settings.max_num_seqs and self._waiting[0].kv_tokens < free:
             sequence = self._waiting.popleft()
+            sequence.scheduled_ns = sequence.scheduled_ns or self._clock_ns()
             free -= sequence.kv_tokens + 1
             self._running.append(sequence)
         prefill = sum(sequence.kv_tokens for sequence in self._running if not sequence.prefilled)
@@ -240,7 +242,14 @@ class SimRuntime:
             completion_tokens=max(0, sequence.made + self._settings.usage_off_by),
         )
         reason = self._vocabulary.eos_id if finish is FinishReason.STOP else None
-        return Chunk(token_ids=ids, finish=finish, stop_reason=reason, usage=usage, made_ns=self._clock_ns())
+        return Chunk(
+            token_ids=ids,
+            finish=finish,
+            stop_reason=reason,
+            usage=usage,
+            made_ns=self._clock_ns(),
+            scheduled_ns=sequence.scheduled_ns,
+        )
 
     def _die(self, cause: str) -> None:
         """The first cause counts. Every stream is told."""

@@ -150,9 +150,18 @@ async def _chunks(
         usage = Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens + len(new))
         finish, reason = _finish(output, request, batching)
         if new or finish is not None:
-            yield Chunk(token_ids=new, finish=finish, stop_reason=reason, usage=usage, made_ns=made_ns)
+            taken_ns = _scheduled_ns(output)
+            yield Chunk(
+                token_ids=new, finish=finish, stop_reason=reason, usage=usage, made_ns=made_ns, scheduled_ns=taken_ns
+            )
         if finish is not None:
             return
+
+
+def _scheduled_ns(output: Any) -> int | None:
+    """When the request left the engine's queue; its performance counter is the monotonic clock on Linux."""
+    began, _ = getattr(output, "lifespan", (-1.0, -1.0))
+    return round(began * 1e9) if began > 0 else None
 
 
 def _finish(output: Any, request: GenerateRequest, batching: "Batching") -> tuple[FinishReason | None, int | None]:

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from tokenforge.domain.errors import EngineDead, EngineError
 from tokenforge.domain.generation import (
@@ -57,6 +58,8 @@ class VllmRuntime:
             async with contextlib.aclosing(engine.generate(request)) as outputs:
                 async for output in outputs:
                     chunk = engine.to_chunk(output, usage, made_ns=time.monotonic_ns())
+                    if usage.completion_tokens == 0:
+                        chunk = replace(chunk, scheduled_ns=_scheduled_ns(output))
                     usage = chunk.usage
                     yield chunk
                     if chunk.finish is not None:
@@ -102,6 +105,12 @@ class VllmRuntime:
         if self._engine is None or self._info is None:
             raise EngineDead("the vLLM engine is not running")
         return self._engine, self._info
+
+
+def _scheduled_ns(output: Any) -> int | None:
+    """When the engine's core took the request up, by its stamp of the monotonic clock (one for all processes)."""
+    seconds = getattr(getattr(output, "metrics", None), "scheduled_ts", None)
+    return round(seconds * 1e9) if isinstance(seconds, float) and seconds > 0 else None
 
 
 def _load(spec: RuntimeSpec) -> "VllmEngine":

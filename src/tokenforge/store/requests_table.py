@@ -19,7 +19,9 @@ from tokenforge.domain.errors import StoreFailed
 from tokenforge.domain.record import RequestRecord
 from tokenforge.store.artifacts import write_whole
 
-SCHEMA_VERSION = "tokenforge.requests/1"
+SCHEMA_VERSION = "tokenforge.requests/2"
+_READABLE = ("tokenforge.requests/1", SCHEMA_VERSION)
+"""Version 1 lacks the last four columns; they are read as absent."""
 
 RECORD_COLUMNS = pa.schema(
     {
@@ -44,6 +46,10 @@ RECORD_COLUMNS = pa.schema(
         "error": pa.string(),
         "connection": pa.int32(),
         "merged_reads": pa.int32(),
+        "server_first_ns": pa.int64(),
+        "server_queue_ns": pa.int64(),
+        "server_prefill_ns": pa.int64(),
+        "gateway_ns": pa.int64(),
     }
 )
 _OWNERS = ("run_id", "model", "runtime", "workload")
@@ -103,8 +109,9 @@ class RequestsFile:
         with self._named_failure():
             self._file = pq.ParquetFile(source)
         version = (self._file.schema_arrow.metadata or {}).get(b"schema", b"").decode()
-        if version != SCHEMA_VERSION:
+        if version not in _READABLE:
             raise StoreFailed(f"{self._name} has schema '{version}', this version reads '{SCHEMA_VERSION}'")
+        self._missing = set(REQUESTS_SCHEMA.names) - set(self._file.schema_arrow.names)
         with self._named_failure():
             self._groups = self._index()
 
@@ -116,10 +123,12 @@ class RequestsFile:
         """These columns of all rows of a trial, in order, piece by piece."""
         groups = self._groups.get((run_id, trial), {})
         for group, is_shared in groups.items():
-            wanted = [*columns, "run_id", "trial"] if is_shared else list(columns)
+            kept = [name for name in columns if name not in self._missing] or ["trial"]
+            wanted = [*kept, "run_id", "trial"] if is_shared else kept
             with self._named_failure():
                 for batch in self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=wanted):
-                    yield _rows_of(batch, run_id, trial).select(list(columns)) if is_shared else batch
+                    rows = _rows_of(batch, run_id, trial) if is_shared else batch
+                    yield _with_absent(rows, columns) if self._missing else rows.select(list(columns))
 
     def _index(self) -> dict[tuple[str, int], dict[int, bool]]:
         """For each run and trial the row groups that hold rows of it, and whether they hold others too."""
@@ -137,6 +146,13 @@ class RequestsFile:
             yield
         except (OSError, pa.ArrowException) as error:
             raise StoreFailed(f"{self._name} cannot be read as request records: {error}") from error
+
+
+def _with_absent(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The columns in their order; one that the file does not have is null throughout."""
+    has = set(rows.schema.names)
+    arrays = [rows[name] if name in has else pa.nulls(len(rows), RECORD_COLUMNS.field(name).type) for name in columns]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
 def _rows_of(batch: pa.RecordBatch, run_id: str, trial: int) -> pa.RecordBatch:

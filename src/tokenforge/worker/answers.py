@@ -21,6 +21,7 @@ from tokenforge.telemetry.metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.host import Host
 from tokenforge.worker.prompts import room_for
+from tokenforge.worker.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Exchange:
     receive: Receive
     send: Send
     headers: Mapping[str, str]
-    started_ns: int = field(default_factory=time.monotonic_ns)
+    watch: Stopwatch = field(default_factory=Stopwatch)
     is_begun: bool = False
     last: Chunk | None = None
 
@@ -78,6 +79,7 @@ async def _generate(service: Service, exchange: Exchange) -> None:
         call = await _call(service, request, info)
         head = _head(service, request, call.request_id)
         scores = await _scores(service, request, call)
+        exchange.watch.submit()
         async with aclosing(service.host.generate(call)) as chunks:
             watched = _watched(service.metrics, exchange, chunks)
             if request.is_stream:
@@ -125,7 +127,7 @@ async def _watched(
             if chunk.token_ids or chunk.text:
                 tokens = max(1, chunk.usage.completion_tokens - seen)
                 if before_ns == 0:
-                    metrics.time_to_first_token.observe((time.monotonic_ns() - exchange.started_ns) / 1e9)
+                    metrics.time_to_first_token.observe((time.monotonic_ns() - exchange.watch.started_ns) / 1e9)
                 else:
                     metrics.inter_token_latency.observe(max(0, chunk.made_ns - before_ns) / 1e9 / tokens)
                 before_ns = chunk.made_ns
@@ -146,11 +148,13 @@ async def _stream(exchange: Exchange, head: AnswerHead, chunks: AsyncGenerator[C
     async with aclosing(chunks) as stream:
         async for chunk in stream:
             event = writer.event(chunk)
+            if event:
+                exchange.watch.note(chunk)
             if not exchange.is_begun:
                 await _begin(exchange)
                 event = writer.opening() + event
             if chunk.finish is not None:
-                event += writer.closing(chunk.usage)
+                event += writer.closing(chunk.usage, exchange.watch.timing())
             if event:
                 await send({"type": "http.response.body", "body": event, "more_body": chunk.finish is None})
 

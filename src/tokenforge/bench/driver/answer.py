@@ -7,6 +7,7 @@ in batches, one JSON call for many. What is malformed becomes `fault`, by name.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 _DONE = b"[DONE]"
@@ -21,7 +22,7 @@ class Answer:
     """The growing reading of one stream.
 
     `chunk_ns` and `chunk_tokens` hold the chunks with tokens; `merged_reads` counts reads that brought several of them.
-    `server_error` is the message of an error event.
+    `server_error` is the message of an error event, `timing` what our worker told of its own durations.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Answer:
         "output_tokens",
         "prompt_tokens",
         "server_error",
+        "timing",
     )
 
     def __init__(self) -> None:
@@ -52,6 +54,7 @@ class Answer:
         self.is_done = False
         self.fault: str | None = None
         self.server_error: str | None = None
+        self.timing: Mapping[str, int] = {}
         self._continuous: bool | None = None
         self._merged_stamp = -1
 
@@ -112,6 +115,8 @@ class Answer:
             self._take_choice(choices[0], has_usage=usage is not None, stamp=stamp)
         elif choices is None:
             self._take_other(chunk)
+        elif "timing" in chunk:
+            self._take_timing(chunk["timing"])
 
     def _take_usage(self, usage: Json) -> None:
         prompt, output = usage["prompt_tokens"], usage["completion_tokens"]
@@ -122,6 +127,11 @@ class Answer:
         if details:
             cached = details.get("cached_tokens")
             self.cached_tokens = cached if type(cached) is int and 0 <= cached < 2**31 else None
+
+    def _take_timing(self, told: Json) -> None:
+        """Durations in whole ns; what is none is left out, since a server may use the word for something else."""
+        if type(told) is dict:
+            self.timing = {name: ns for name, ns in told.items() if type(ns) is int and 0 <= ns < 2**62}
 
     def _take_choice(self, choice: Json, *, has_usage: bool, stamp: int) -> None:
         has_text = _has_text(choice)

@@ -5,6 +5,7 @@ are apart because the first decides when the connection is free, and the second 
 """
 
 import json
+import re
 
 from tokenforge.bench.driver.answer import Answer, Event, error_message
 from tokenforge.bench.driver.clock import Ancillary, ReceiveClock
@@ -13,6 +14,7 @@ from tokenforge.bench.driver.sse import EventSplitter, lone_event
 from tokenforge.domain.record import Outcome, RequestRecord
 
 _EVENT_STREAM = "text/event-stream"
+_MILLISECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
 class Exchange:
@@ -124,6 +126,10 @@ class Exchange:
             error=error,
             connection=self.connection,
             merged_reads=answer.merged_reads,
+            server_first_ns=answer.timing.get("first_token_ns"),
+            server_queue_ns=answer.timing.get("queue_ns"),
+            server_prefill_ns=answer.timing.get("prefill_ns"),
+            gateway_ns=gateway_ns(self.framer.headers.get("server-timing", "")),
         )
 
     def _verdict(self) -> tuple[Outcome, str | None]:
@@ -160,6 +166,16 @@ class Exchange:
         except ValueError:
             words = self._body[:300].decode(errors="replace")
         return words or f"HTTP {self.framer.status} without a body"
+
+
+def gateway_ns(server_timing: str) -> int | None:
+    """What the entry `gateway;dur=MS` of a `Server-Timing` header says (W3C Server Timing), in ns; None without one."""
+    for entry in server_timing.split(","):
+        name, *words = (word.strip() for word in entry.split(";"))
+        told = next((word[4:] for word in words if word.startswith("dur=")), "") if name == "gateway" else ""
+        if _MILLISECONDS.fullmatch(told):
+            return round(float(told) * 1e6)
+    return None
 
 
 def _since(stamp: int | None, origin_ns: int) -> int | None:
