@@ -147,7 +147,8 @@ def record(trial: int, index: int, due: int, sent: int, chunks: list[int], token
         prompt_tokens=256 if chunks else None, cached_tokens=0 if chunks else None, output_tokens=said,
         counted_tokens=len(chunks), finish_reason="length" if chunks else None, http_status=200 if chunks else 500,
         outcome=Outcome.OK if chunks else Outcome.HTTP_ERROR, error=None if chunks else "500: the engine failed",
-        connection=index % 64, merged_reads=0,
+        connection=index % 64, merged_reads=0, server_first_ns=chunks[0] - sent - 90_000 if chunks else None,
+        server_queue_ns=0 if chunks else None, server_prefill_ns=chunks[0] - sent - 190_000 if chunks else None,
     )  # fmt: skip
 
 
