@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,28 @@ def test_a_client_that_leaves_frees_the_slot_within_a_second(platform: Up) -> No
     wait_for(is_cancelled, limit_s=10)
     (line,) = [line for line in log.splitlines() if "outcome=cancelled" in line]
     assert float(line.rsplit("duration_s=", 1)[1]) < 1.0
+
+
+def test_a_new_revision_under_load_fails_no_request(platform: Up) -> None:
+    before = {process.pid for process in platform.workers()}
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            statuses.append(platform.call("POST", "/infer", {**INFER, "max_tokens": 30})[0])
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    generation = platform.call("PATCH", "/deployments/tiny", {"revision": "2"})[1]["generation"]
+    wait_for(lambda: not before & {p.pid for p in platform.workers()} and is_serving(platform), limit_s=60)
+    stop.set()
+    for client in clients:
+        client.join(30)
+    assert platform.call("GET", "/deployments/tiny")[1]["observed"]["generation"] == generation
+    assert len(statuses) > 10
+    assert set(statuses) == {200}
 
 
 def test_a_folder_without_weights_is_named(platform: Up, tmp_path: Path) -> None:

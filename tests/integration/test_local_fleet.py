@@ -140,3 +140,13 @@ async def test_ending_a_fleet_leaves_no_process_and_no_entry(folder: Path, model
     await fleet.look()
     assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
     assert list(await fleet.look()) == []
+
+
+async def test_a_file_named_like_a_package_where_one_stands_is_not_imported(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    fleet = LocalFleet(folder=folder)
+    await fleet.launch(launch(model), labels={})
+    assert (await see(fleet, lambda worker: is_ready(worker) or not worker.is_alive)).is_alive

@@ -95,7 +95,7 @@ def make_executor(settings: Settings, store: Store, control: Control, *, lifelin
         lease=lambda: control.lease,
         folder=platform_folder(settings) / "runs",
         command=BenchCommand(
-            head=(sys.executable, "-m", "tokenforge.cli", "run-queued"),
+            head=(sys.executable, "-P", "-m", "tokenforge.cli", "run-queued"),
             tail=lifeline,
             pass_fds=() if lifeline_fd is None else (lifeline_fd,),
         ),

@@ -59,7 +59,7 @@ class _Part:
             self.started_s = now_s
             with self.log_path.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "tokenforge.cli", *self.arguments],
+                    [sys.executable, "-P", "-m", "tokenforge.cli", *self.arguments],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self.fds, start_new_session=True,
                 )  # fmt: skip
 

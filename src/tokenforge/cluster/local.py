@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tokenforge.cluster.base import Launch
 from tokenforge.cluster.local_ledger import enter, mark_of, reap_orphans
-from tokenforge.cluster.local_worker import LocalWorker
+from tokenforge.cluster.local_worker import WORKER_MODULE, LocalWorker
 from tokenforge.domain.errors import PortInUse, WorkerFailed
 from tokenforge.protocol.worker_spec import worker_spec_to_json
 
@@ -89,7 +89,7 @@ async def _spawn(launch: Launch, *, spec_path: Path, log_path: Path, pipes: _Pip
     with log_path.open("ab") as log:
         return await asyncio.create_subprocess_exec(
             str(launch.python),
-            *("-m", "tokenforge.worker", str(spec_path)),
+            *(*WORKER_MODULE, str(spec_path)),
             *("--lifeline-fd", str(pipes.lifeline_child), "--announce-fd", str(pipes.announce_child)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

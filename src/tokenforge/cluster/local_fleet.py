@@ -16,7 +16,7 @@ from tokenforge.cluster.base import Launch, Sighting
 from tokenforge.cluster.fleet_files import FleetEntry, FleetFiles
 from tokenforge.cluster.local_group import kill_group, members
 from tokenforge.cluster.local_ledger import ProcessMark, is_alive, mark_of
-from tokenforge.cluster.local_worker import ending_of
+from tokenforge.cluster.local_worker import WORKER_MODULE, ending_of
 from tokenforge.domain.errors import WorkerFailed
 from tokenforge.protocol.worker_spec import WorkerPhase, WorkerState
 
@@ -93,7 +93,7 @@ class LocalFleet:
     def _spawn(self, launch: Launch, files: FleetFiles) -> int:
         """Start the process in a session of its own; nothing here waits for its end. Returns its id."""
         name = launch.spec.name
-        arguments = [str(launch.python), "-m", "tokenforge.worker", str(files.spec_path(name))]
+        arguments = [str(launch.python), *WORKER_MODULE, str(files.spec_path(name))]
         arguments += ["--state-file", str(files.state_path(name))]
         if self.lifeline_fd is not None:
             os.set_inheritable(self.lifeline_fd, True)

@@ -16,6 +16,9 @@ from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, announcem
 
 _KILL_LIMIT_S = 5.0
 
+WORKER_MODULE = ("-P", "-m", "tokenforge.worker")
+"""What a worker's Python runs. `-P`: a folder named like a package where the user stands must not be imported."""
+
 
 class LocalWorker:
     """A started worker. From the moment it ends, whatever is left of its group is killed."""
