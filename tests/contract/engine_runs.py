@@ -20,6 +20,7 @@ RUN_LIMIT_S = 420
 ENGINES: dict[str, tuple[RuntimePlug, Mapping[str, object]]] = {
     "vllm": (vllm.PLUG, {"max_num_seqs": 4}),
     "transformers": (transformers.PLUG, {"max_requests_per_batch": 4}),
+    "transformers-paged": (transformers.PLUG, {"max_requests_per_batch": 4, "batching": "paged"}),
 }
 """Each engine with four slots, so that a slot that is not freed is soon missed."""
 
@@ -46,7 +47,7 @@ class Engines:
         out = self.outputs / f"{runtime}-{model}.json"
         command = [
             *(python, str(Path(__file__).with_name("run_conformance.py"))),
-            *("--plug", f"tokenforge.runtimes.{runtime}:PLUG", "--model", str(self.models(model))),
+            *("--plug", f"tokenforge.runtimes.{plug.name}:PLUG", "--model", str(self.models(model))),
             *("--out", str(out), "--engine-args", json.dumps(dict(engine_args))),
         ]
         log = out.with_suffix(".log")

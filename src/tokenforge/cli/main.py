@@ -225,12 +225,13 @@ def list_runtimes(context: typer.Context, as_json: Json = False) -> None:
 @runtimes_app.command("install")
 def install_runtime(
     runtime: Annotated[str, typer.Argument(help="NAME or NAME@VERSION, for example vllm@0.32.0.")],
+    here: Annotated[bool, typer.Option(help="Fetch nothing: use the engine that this Python has.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a runtime's isolated environment (bench does it by itself when one is missing)."""
     from tokenforge.cli import runtimes as command
 
-    raise typer.Exit(command.install(runtime, as_json=as_json))
+    raise typer.Exit(command.install(runtime, here=here, as_json=as_json))
 
 
 @models_app.command("make")

@@ -5,6 +5,7 @@ import sys
 from tokenforge.bench.environment import detect_accelerator
 from tokenforge.cli.show import print_json, print_table
 from tokenforge.domain.runtime import parse_runtime
+from tokenforge.runtimes.adopting import adopt_this_python
 from tokenforge.runtimes.environments import ensure_environment, list_environments
 from tokenforge.runtimes.registry import find_plug, list_plugs
 from tokenforge.settings import read_settings
@@ -40,21 +41,25 @@ def show(*, as_json: bool) -> int:
     return 0
 
 
-def install(runtime: str, *, as_json: bool) -> int:
-    """Make the runtime's environment, with uv's progress on standard error."""
+def install(runtime: str, *, here: bool = False, as_json: bool) -> int:
+    """Make the runtime's environment, with uv's progress on standard error; `here` takes this Python's packages."""
     settings = read_settings()
     accelerator = detect_accelerator()
     ref = parse_runtime(runtime)
-    environment = ensure_environment(
-        find_plug(ref.name).recipe(ref.version, accelerator),
-        runtime=ref.name,
-        home=settings.home,
-        find_links=settings.find_links,
-        extra_indexes=settings.extra_indexes,
-        accelerator=accelerator,
-        base_env=settings.child_env,
-        on_progress=lambda text: print(text, file=sys.stderr),
-    )
+    recipe = find_plug(ref.name).recipe(ref.version, accelerator)
+    if here:
+        environment = adopt_this_python(recipe, runtime=ref.name, home=settings.home, accelerator=accelerator)
+    else:
+        environment = ensure_environment(
+            recipe,
+            runtime=ref.name,
+            home=settings.home,
+            find_links=settings.find_links,
+            extra_indexes=settings.extra_indexes,
+            accelerator=accelerator,
+            base_env=settings.child_env,
+            on_progress=lambda text: print(text, file=sys.stderr),
+        )
     if as_json:
         print_json(environment_facts(environment.runtime, environment.version, str(environment.python)))
     else:

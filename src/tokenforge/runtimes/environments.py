@@ -57,10 +57,9 @@ def ensure_environment(
     """
     if not recipe.requirements:
         return _this_python(recipe, runtime)
-    root = home / "environments"
-    folder = root / f"{runtime}-{recipe.version}-{accelerator}-{_key(recipe)}"
+    folder = environment_folder(recipe, runtime=runtime, home=home, accelerator=accelerator)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with held_lock(_lock_of(folder), limit_s=_BUILD_LIMIT_S, on_wait=on_progress):
             environment = _read(folder)
             if environment is None:
@@ -73,6 +72,28 @@ def ensure_environment(
     except OSError as error:
         raise EnvironmentFailed(f"The environment of {runtime} in {folder} failed: {error}", hint=_DISK_HINT) from error
     return environment
+
+
+def environment_folder(recipe: Recipe, *, runtime: str, home: Path, accelerator: Accelerator) -> Path:
+    """Where the environment of `recipe` lies, whether it is there or not."""
+    return home / "environments" / f"{runtime}-{recipe.version}-{accelerator}-{_key(recipe)}"
+
+
+def finish_environment(
+    folder: Path, recipe: Recipe, *, runtime: str, package_folders: Sequence[str] | None = None
+) -> Environment:
+    """Write the marker that says `folder` is whole. `package_folders` are where its packages lie, if not in itself."""
+    where = [str(_site_packages(folder))] if package_folders is None else list(package_folders)
+    facts: dict[str, Any] = {
+        "runtime": runtime,
+        "version": recipe.version,
+        "process_env": dict(recipe.process_env),
+        "packages": _versions(distributions(path=where)),
+    }
+    partial = folder / f".{_MARKER}"
+    partial.write_text(json.dumps(facts, indent=1, sort_keys=True))
+    partial.replace(folder / _MARKER)
+    return _environment(folder, facts)
 
 
 def list_environments(home: Path) -> tuple[Environment, ...]:
@@ -119,16 +140,7 @@ class _Builder:
         overrides = self.folder / "overrides.txt"
         overrides.write_text("".join(f"{line}\n" for line in self.recipe.overrides))
         self._uv(*self._install_arguments(overrides))
-        facts: dict[str, Any] = {
-            "runtime": self.runtime,
-            "version": self.recipe.version,
-            "process_env": dict(self.recipe.process_env),
-            "packages": _installed(_site_packages(self.folder)),
-        }
-        partial = self.folder / f".{_MARKER}"
-        partial.write_text(json.dumps(facts, indent=1, sort_keys=True))
-        partial.replace(self.folder / _MARKER)
-        return _environment(self.folder, facts)
+        return finish_environment(self.folder, self.recipe, runtime=self.runtime)
 
     def _install_arguments(self, overrides: Path) -> list[str]:
         arguments = ["pip", "install", "--python", str(self.folder / "bin" / "python")]
@@ -203,10 +215,6 @@ def _lock_of(folder: Path) -> Path:
 
 def _site_packages(folder: Path) -> Path:
     return folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-
-
-def _installed(site_packages: Path) -> dict[str, str]:
-    return _versions(distributions(path=[str(site_packages)]))
 
 
 def _versions(found: Iterable[Distribution]) -> dict[str, str]:

@@ -30,6 +30,7 @@ from tokenforge.runtimes.refusals import refuse_unfit, refuse_unfit_score
 from tokenforge.runtimes.transformers_plan import QUANTS, make_recipe
 
 if TYPE_CHECKING:
+    from tokenforge.runtimes.paged.batching import PagedBatching
     from tokenforge.runtimes.transformers_batching import Batching
 
 _MAX_WAITING = 1024
@@ -43,7 +44,7 @@ class TransformersRuntime:
 
     def __init__(self, spec: RuntimeSpec) -> None:
         self._spec = spec
-        self._batching: Batching | None = None
+        self._batching: Batching | PagedBatching | None = None
         self._info: RuntimeInfo | None = None
         self._open = OpenStreams()
         self._queues: dict[str, asyncio.Queue[Any]] = {}
@@ -117,12 +118,12 @@ class TransformersRuntime:
                 await self._watcher
         await asyncio.to_thread(batching.shutdown)
 
-    def _ready(self) -> "tuple[Batching, RuntimeInfo]":
+    def _ready(self) -> "tuple[Batching | PagedBatching, RuntimeInfo]":
         if self._batching is None or self._info is None:
             raise EngineDead("the Transformers engine is not running")
         return self._batching, self._info
 
-    async def _watch(self, batching: "Batching") -> None:
+    async def _watch(self, batching: "Batching | PagedBatching") -> None:
         """Tell every stream when the thread has died; what it left undelivered would hang otherwise."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
@@ -132,7 +133,7 @@ class TransformersRuntime:
 
 
 async def _chunks(
-    request: GenerateRequest, outputs: "asyncio.Queue[Any]", batching: "Batching"
+    request: GenerateRequest, outputs: "asyncio.Queue[Any]", batching: "Batching | PagedBatching"
 ) -> AsyncIterator[Chunk]:
     """Outputs are cumulative, so of those that queued up the last one tells all."""
     usage = Usage(prompt_tokens=len(request.prompt_ids), completion_tokens=0)
@@ -164,7 +165,9 @@ def _scheduled_ns(output: Any) -> int | None:
     return round(began * 1e9) if began > 0 else None
 
 
-def _finish(output: Any, request: GenerateRequest, batching: "Batching") -> tuple[FinishReason | None, int | None]:
+def _finish(
+    output: Any, request: GenerateRequest, batching: "Batching | PagedBatching"
+) -> tuple[FinishReason | None, int | None]:
     if not output.is_finished():
         return None, None
     last = output.generated_tokens[-1] if output.generated_tokens else None
@@ -173,18 +176,18 @@ def _finish(output: Any, request: GenerateRequest, batching: "Batching") -> tupl
     return FinishReason.LENGTH, None
 
 
-def _fault(cause: str, batching: "Batching") -> EngineDead | EngineError:
+def _fault(cause: str, batching: "Batching | PagedBatching") -> EngineDead | EngineError:
     message = f"Transformers failed the request: {cause}"
     return EngineError(message) if batching.is_alive() else EngineDead(message, hint="see the worker's log")
 
 
-def _load(spec: RuntimeSpec) -> "Batching":
+def _load(spec: RuntimeSpec) -> "Batching | PagedBatching":
     try:
-        from tokenforge.runtimes.transformers_batching import Batching
+        from tokenforge.runtimes.transformers_start import start_batching
     except ImportError as error:
         hint = "install it: tokenforge runtimes install transformers"
         raise EngineError(f"Transformers cannot be imported: {error}", hint=hint) from error
-    return Batching.start(spec)
+    return start_batching(spec)
 
 
 PLUG = RuntimePlug(

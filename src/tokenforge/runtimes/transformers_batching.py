@@ -12,24 +12,26 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from tokenforge.domain.errors import EngineDead, EngineError
 from tokenforge.domain.generation import Capabilities, GenerateRequest, RuntimeInfo, RuntimeStats, Sampling
-from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.domain.worker import RuntimeSpec
-from tokenforge.runtimes.refusals import refuse_unknown_args
-from tokenforge.runtimes.transformers_plan import OWN_ARGS, QUANTS, CachePlan, ModelShape, config_options, plan_cache
+from tokenforge.runtimes.transformers_loading import read_eos_ids, read_shape, read_window
+from tokenforge.runtimes.transformers_plan import CachePlan, config_options, plan_cache
 from tokenforge.runtimes.transformers_sampling import put_ours_in, request_options, switch_on
 from tokenforge.runtimes.transformers_scoring import Scoring
 
-_DTYPES = {Quant.FP32: torch.float32, Quant.BF16: torch.bfloat16, Quant.FP16: torch.float16}
 _CAPABILITIES = Capabilities(prompt_logprobs=True, ignore_eos=True)
 _CACHE_LIMIT_S = 60.0
 _FIRST_STEP_LIMIT_S = 120.0
 _STOP_LIMIT_S = 10.0
 _NO_EOS = -1
+
+
+def engine_options() -> set[str]:
+    """What the installed version's own configuration knows."""
+    return {field.name for field in dataclasses.fields(ContinuousBatchingConfig)}
 
 
 class Batching:
@@ -46,22 +48,18 @@ class Batching:
         self.scoring = scoring
         self.max_num_seqs = plan.max_num_seqs
         self.vocab_size = int(model.config.get_text_config().vocab_size)
-        self.eos_ids = _eos_ids(model)
+        self.eos_ids = read_eos_ids(model)
 
     @classmethod
-    def start(cls, spec: RuntimeSpec) -> "Batching":
-        """Load the weights, start the thread, make one token; blocks."""
-        known = {field.name for field in dataclasses.fields(ContinuousBatchingConfig)}
-        refuse_unknown_args(spec.engine_args, known | OWN_ARGS, engine="transformers")
-        if spec.tensor_parallel != 1:
-            raise EngineError(f"tensor_parallel is {spec.tensor_parallel}, Transformers runs on one device here")
-        model = _load_model(spec)
-        window = _window(spec, model)
+    def start(cls, spec: RuntimeSpec, model: Any) -> "Batching":
+        """Start the thread of a loaded model, make one token; blocks."""
+        known = engine_options()
+        window = read_window(spec, model)
         scoring = Scoring(model)
-        plan = plan_cache(_shape(model), accelerator=spec.accelerator, max_model_len=window, args=spec.engine_args)
+        plan = plan_cache(read_shape(model), accelerator=spec.accelerator, max_model_len=window, args=spec.engine_args)
         config = ContinuousBatchingConfig(**config_options(plan, args=spec.engine_args, known=known))
         vocab_size = int(model.config.get_text_config().vocab_size)
-        base = switch_on(vocab_size=vocab_size, eos_ids=_eos_ids(model))
+        base = switch_on(vocab_size=vocab_size, eos_ids=read_eos_ids(model))
         manager = model.init_continuous_batching(generation_config=base, continuous_batching_config=config)
         put_ours_in(manager.logit_processor)
         batching = cls(spec, model=model, manager=manager, plan=plan, max_model_len=window, scoring=scoring)
@@ -159,57 +157,3 @@ class Batching:
 
     def _cause(self) -> str:
         return str(self._manager.background_thread_status.fatal_error or "no cause was told")
-
-
-def _load_model(spec: RuntimeSpec) -> Any:
-    on_cpu = spec.accelerator is Accelerator.CPU
-    if on_cpu:
-        torch.set_num_threads(_threads(spec))
-    can = QUANTS[spec.accelerator]
-    if spec.quant is not None and spec.quant not in can:
-        hint = f"it can: {', '.join(sorted(can))}"
-        raise EngineError(f"Transformers on {spec.accelerator} cannot load quant {spec.quant}", hint=hint)
-    dtype = _DTYPES[spec.quant] if spec.quant is not None else (torch.float32 if on_cpu else "auto")
-    attention = spec.engine_args.get("attn_implementation", "sdpa")
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            spec.model_path, dtype=dtype, attn_implementation=attention, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EngineError(f"Transformers did not load {spec.model_path}: {message}") from error
-    return model.to("cpu" if on_cpu else "cuda").eval()
-
-
-def _threads(spec: RuntimeSpec) -> int:
-    value = spec.engine_args.get("torch_threads", 1)
-    if not isinstance(value, int) or value < 1:
-        raise EngineError(f"engine_args.transformers.torch_threads is {value!r}", hint="write 1 or more")
-    return value
-
-
-def _window(spec: RuntimeSpec, model: Any) -> int:
-    own = int(model.config.get_text_config().max_position_embeddings)
-    if spec.max_model_len is not None and spec.max_model_len > own:
-        raise EngineError(f"max_model_len is {spec.max_model_len}, the model's window is {own}", hint="lower it")
-    return spec.max_model_len or own
-
-
-def _shape(model: Any) -> ModelShape:
-    config = model.config.get_text_config()
-    heads = int(config.num_attention_heads)
-    return ModelShape(
-        layers=int(config.num_hidden_layers),
-        attention_heads=heads,
-        kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
-        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
-        value_bytes=int(model.dtype.itemsize),
-    )
-
-
-def _eos_ids(model: Any) -> list[int]:
-    said = model.generation_config.eos_token_id
-    said = model.config.get_text_config().eos_token_id if said is None else said
-    if said is None:
-        return []
-    return [int(token) for token in said] if isinstance(said, list | tuple) else [int(said)]

@@ -23,7 +23,7 @@ QUANTS = {
     Accelerator.CUDA: frozenset({Quant.FP32, Quant.BF16, Quant.FP16}),
 }
 
-OWN_ARGS = frozenset({"torch_threads", "attn_implementation", "kv_cache_bytes"})
+OWN_ARGS = frozenset({"torch_threads", "attn_implementation", "kv_cache_bytes", "batching"})
 """Options of ours, beside the fields of the engine's own ContinuousBatchingConfig."""
 
 _VERSION = re.compile(r"^(\d+)\.(\d+)(\.\d+)?$")
@@ -40,6 +40,10 @@ class ModelShape:
     kv_heads: int
     head_dim: int
     value_bytes: int
+
+    def page_bytes(self, page_tokens: int) -> int:
+        """Bytes of a page's keys and values in all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.value_bytes * page_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import psutil
-from uv import find_uv_bin
 
 _KEPT_LINES = 40
 _USERINFO = re.compile(r"://[^/@\s]+@")
@@ -25,13 +24,22 @@ class UvFailed(Exception):
         self.last_words = tuple(last_words)
 
 
+def _find_uv() -> str:
+    """uv's program. Raises FileNotFoundError where the package is missing, as on machines that install nothing."""
+    try:
+        from uv import find_uv_bin
+    except ImportError as error:
+        raise FileNotFoundError("uv") from error
+    return find_uv_bin()
+
+
 def run_uv(
     arguments: Sequence[str],
     *,
     env: Mapping[str, str],
     tell: Callable[[str], None],
     limit_s: float,
-    find_uv: Callable[[], str] = find_uv_bin,
+    find_uv: Callable[[], str] = _find_uv,
 ) -> None:
     """Run `uv ARGUMENTS`; each progress line goes to `tell`. Raises UvFailed. Past `limit_s` seconds uv is ended."""
     try:
