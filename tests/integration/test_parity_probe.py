@@ -7,8 +7,10 @@ from twin_llama import Twin
 from twin_server import TwinServer
 
 from tokenforge.bench.parity import ParityAsk, measure_parity, record_candidate, record_reference
+from tokenforge.bench.parity_session import with_number_format
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.parity import ParityResult, ParityVerdict
+from tokenforge.domain.runtime import Quant
 
 ASK = ParityAsk(prompts=8, tokens=12, prompt_tokens=24, batch=4)
 
@@ -108,3 +110,13 @@ async def test_more_tokens_than_the_window_holds_are_refused() -> None:
     async with TwinServer(twin=Twin()).target() as target:
         with pytest.raises(InvalidInput, match=r"--tokens = 300: leaves no prompt in the window of 256"):
             await record_reference(target, replace(ASK, tokens=300))
+
+
+@pytest.mark.parametrize(("told", "expected"), [({}, "fp32"), ({"details": {"dtype": "bfloat16"}}, "bfloat16")])
+def test_a_number_format_given_for_a_server_counts_only_where_it_says_none(
+    told: dict[str, object], expected: str
+) -> None:
+    target = replace(TwinServer(twin=Twin()).as_target("http://host", runtime="a"), engine=told)
+    engine = with_number_format(target, Quant.FP32).engine
+    assert engine is not None
+    assert engine["details"] == {"dtype": expected}

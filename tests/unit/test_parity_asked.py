@@ -44,8 +44,8 @@ def test_a_number_format_that_nobody_knows_is_refused() -> None:
     assert faults_of(replace(ASKED, quant_a="fp7")) == ["--quant-a"]
 
 
-def test_a_number_format_for_a_server_that_runs_is_refused() -> None:
-    assert faults_of(replace(ASKED, quant_b="bf16")) == ["--quant-b"]
+def test_a_number_format_for_a_server_is_what_it_does_not_say() -> None:
+    assert read_request(replace(ASKED, quant_b="fp32"), headers={}).sides[1].quant is Quant.FP32
 
 
 def test_a_model_that_is_none_is_refused() -> None:

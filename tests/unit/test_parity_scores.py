@@ -11,8 +11,8 @@ from tokenforge.domain.generation import TokenLogprob
 from tokenforge.domain.parity import TeacherForced
 
 
-def forced(ours: TokenLogprob, theirs: TokenLogprob, *, tie_nats: float = 0.0) -> TeacherForced:
-    found = teacher_forced([(ours,)], [(theirs,)], vocab_size=VOCAB, tie_nats=tie_nats)
+def forced(ours: TokenLogprob, theirs: TokenLogprob, *, clear_nats: float = 0.0) -> TeacherForced:
+    found = teacher_forced([(ours,)], [(theirs,)], vocab_size=VOCAB, clear_nats=clear_nats)
     assert found is not None
     return found
 
@@ -52,18 +52,18 @@ def test_the_difference_is_of_the_given_tokens() -> None:
 def test_another_choice_is_clear_only_beyond_the_tie() -> None:
     theirs = a_row(901, first=0.6, others=((1, 0.2),))
     lead = math.log(0.6 / 0.2)
-    assert forced(a_row(1), theirs, tie_nats=lead - 0.01).clear_disagreement == 1.0
-    assert forced(a_row(1), theirs, tie_nats=lead + 0.01).clear_disagreement == 0.0
+    assert forced(a_row(1), theirs, clear_nats=lead - 0.01).clear_disagreement == 1.0
+    assert forced(a_row(1), theirs, clear_nats=lead + 0.01).clear_disagreement == 0.0
 
 
 def test_a_choice_beyond_the_alternatives_is_always_clear() -> None:
     assert lead_over(a_row(1), 777) == math.inf
-    assert forced(a_row(1), a_row(777), tie_nats=100.0).clear_disagreement == 1.0
+    assert forced(a_row(1), a_row(777), clear_nats=100.0).clear_disagreement == 1.0
 
 
 def test_places_without_alternatives_are_left_out() -> None:
     bare = TokenLogprob(token_id=1, logprob=-1.0)
-    assert teacher_forced([(bare,)], [(bare,)], vocab_size=VOCAB, tie_nats=0.0) is None
+    assert teacher_forced([(bare,)], [(bare,)], vocab_size=VOCAB, clear_nats=0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,9 @@ def test_float32_is_allowed_a_ten_thousandth_not_its_roundoff() -> None:
     assert noise.allowance("float32", forced(a_row(1), a_row(1))).mean_abs_dlogprob == pytest.approx(
         1e-4 * math.log(0.6 * VOCAB)
     )
+
+
+def test_answers_may_part_at_leads_of_four_allowed_differences_and_choices_are_clear_from_two() -> None:
+    found = noise.leads("bfloat16", spread_nats=2.0, floor_nats=0.01)
+    unit = 2.5 / 256 * 2.0 + 3 * 0.01
+    assert [found.clear_nats, found.tie_nats] == pytest.approx([2 * unit, 4 * unit])

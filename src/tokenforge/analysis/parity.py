@@ -31,6 +31,7 @@ class _Measures:
     forced: TeacherForced | None
     forced_floor: TeacherForced | None
     allowance: noise.Allowance | None
+    leads: noise.Leads
     longer: float
     endings_moved: float
 
@@ -69,21 +70,24 @@ def _measure(reference: Reference, candidate: Recording, form: str) -> _Measures
     own = noise.coarser_format(alone.number_format, alone.number_format)
     floor_nats = mean_abs_dlogprob(mine, again) if mine is not None and again is not None else 0.0
     stands = spread(mine or theirs or (), vocab_size=reference.vocab_size) or 0.0
-    tie = noise.tie_nats(form, spread_nats=stands, floor_nats=floor_nats)
-    own_tie = noise.tie_nats(own, spread_nats=stands, floor_nats=floor_nats)
+    leads = noise.leads(form, spread_nats=stands, floor_nats=floor_nats)
+    own_leads = noise.leads(own, spread_nats=stands, floor_nats=floor_nats)
     forced = forced_floor = None
     if mine is not None and again is not None:
-        forced_floor = teacher_forced(mine, again, vocab_size=reference.vocab_size, tie_nats=own_tie)
+        forced_floor = teacher_forced(mine, again, vocab_size=reference.vocab_size, clear_nats=own_leads.clear_nats)
     if mine is not None and theirs is not None and forced_floor is not None:
-        forced = teacher_forced(mine, theirs, vocab_size=reference.vocab_size, tie_nats=tie)
+        forced = teacher_forced(mine, theirs, vocab_size=reference.vocab_size, clear_nats=leads.clear_nats)
     return _Measures(
-        free=free_running(alone.answers, candidate.answers, Judges(reference=mine, candidate=theirs, tie_nats=tie)),
+        free=free_running(
+            alone.answers, candidate.answers, Judges(reference=mine, candidate=theirs, tie_nats=leads.tie_nats)
+        ),
         free_floor=free_running(
-            alone.answers, batched.answers, Judges(reference=mine, candidate=again, tie_nats=own_tie)
+            alone.answers, batched.answers, Judges(reference=mine, candidate=again, tie_nats=own_leads.tie_nats)
         ),
         forced=forced,
         forced_floor=forced_floor,
         allowance=noise.allowance(form, forced_floor) if forced is not None and forced_floor is not None else None,
+        leads=leads,
         longer=length_excess(alone.answers, candidate.answers),
         endings_moved=finish_excess(alone.answers, candidate.answers),
     )
@@ -151,6 +155,7 @@ def _answer_faults(found: _Measures, *, name: str, other: str) -> Iterator[Parit
 
 def _limits(found: _Measures) -> dict[str, float]:
     limits = dict(found.allowance.as_limits()) if found.allowance is not None else {}
+    limits |= {"clear_nats": found.leads.clear_nats, "tie_nats": found.leads.tie_nats}
     limits["hard_rate"] = found.free_floor.hard_rate + noise.HARD_SHARE
     return limits | {"length": noise.ENDING_SHARE, "finish": noise.ENDING_SHARE}
 

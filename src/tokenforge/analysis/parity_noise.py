@@ -28,12 +28,15 @@ _LEAST_KL_SHARE = 1e-6
 _SQUARE = 10.0
 """A divergence grows with the square of a difference: 1 to 12 squared roundoffs were seen, 62 are allowed."""
 
-_TIES = 2.0
-_TIES_OF_FLOOR = 6.0
-"""A lead is the difference of two errors, and the largest of hundreds: about four to six times one mean error."""
+_CLEAR = 2.0
+_TIE = 4.0
+_FLOORS = 3.0
+"""Leads in units of the allowed difference, and floors for each. A lead is the difference of two errors: when the mean
+error is all that is allowed, its standard deviation is 1.8 such units. Clear choices are counted over every token, so
+their limit is a rate and 2 will do; an answer parts once, where the lead is likely large: 4."""
 
 CLEAR_SHARE = 0.01
-HARD_SHARE = 0.05
+HARD_SHARE = 0.10
 ENDING_SHARE = 0.10
 """Allowed beyond the floor: places with another clear choice, answers with a hard difference, lengths and endings."""
 
@@ -43,13 +46,12 @@ _UNSTEADY_HARD = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What `number_format` allows: the limits of each measure, and `tie_nats`, a lead that is no clear choice."""
+    """What `number_format` allows: the limits of each measure."""
 
     number_format: str
     mean_abs_dlogprob: float
     kl_share: float
     clear_disagreement: float
-    tie_nats: float
 
     def as_limits(self) -> Mapping[str, float]:
         """The limits by the name of their measure."""
@@ -57,8 +59,15 @@ class Allowance:
             "mean_abs_dlogprob": self.mean_abs_dlogprob,
             "kl_share": self.kl_share,
             "clear_disagreement": self.clear_disagreement,
-            "tie_nats": self.tie_nats,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leads:
+    """From which lead on a choice is clear, and up to which one answers may part, in nats."""
+
+    clear_nats: float
+    tie_nats: float
 
 
 def coarser_format(first: str | None, second: str | None) -> str:
@@ -66,9 +75,10 @@ def coarser_format(first: str | None, second: str | None) -> str:
     return max((_known(first), _known(second)), key=_ROUNDING.__getitem__)
 
 
-def tie_nats(number_format: str, *, spread_nats: float, floor_nats: float) -> float:
-    """Up to which lead a choice may fall the other way by rounding."""
-    return _TIES * _share(number_format) * spread_nats + _TIES_OF_FLOOR * floor_nats
+def leads(number_format: str, *, spread_nats: float, floor_nats: float) -> Leads:
+    """How near two choices must be for rounding to turn them."""
+    unit = _share(number_format) * spread_nats + _FLOORS * floor_nats
+    return Leads(clear_nats=_CLEAR * unit, tie_nats=_TIE * unit)
 
 
 def allowance(number_format: str, floor: TeacherForced) -> Allowance:
@@ -79,7 +89,6 @@ def allowance(number_format: str, floor: TeacherForced) -> Allowance:
         mean_abs_dlogprob=floor.mean_abs_dlogprob + share * floor.spread_nats,
         kl_share=max(0.0, floor.kl_share) + max(_SQUARE * share * share, _LEAST_KL_SHARE),
         clear_disagreement=floor.clear_disagreement + CLEAR_SHARE,
-        tie_nats=tie_nats(number_format, spread_nats=floor.spread_nats, floor_nats=floor.mean_abs_dlogprob),
     )
 
 

@@ -30,11 +30,11 @@ class _Place:
 
 
 def teacher_forced(
-    reference: Sequence[Scores], candidate: Sequence[Scores], *, vocab_size: int, tie_nats: float
+    reference: Sequence[Scores], candidate: Sequence[Scores], *, vocab_size: int, clear_nats: float
 ) -> TeacherForced | None:
     """The measures over all places that both scored with alternatives; None when there is no such place."""
     places = [
-        _place(ours, theirs, vocab_size=vocab_size, tie_nats=tie_nats)
+        _place(ours, theirs, vocab_size=vocab_size, clear_nats=clear_nats)
         for ours_all, theirs_all in zip(reference, candidate, strict=True)
         for ours, theirs in zip(ours_all, theirs_all, strict=True)
         if ours.top and theirs.top and math.isfinite(ours.logprob) and math.isfinite(theirs.logprob)
@@ -76,7 +76,7 @@ def lead_over(row: TokenLogprob, token_id: int) -> float:
     return row.top[0][1] - known[token_id] if row.top and token_id in known else math.inf
 
 
-def _place(ours: TokenLogprob, theirs: TokenLogprob, *, vocab_size: int, tie_nats: float) -> _Place:
+def _place(ours: TokenLogprob, theirs: TokenLogprob, *, vocab_size: int, clear_nats: float) -> _Place:
     best, other_best = ours.top[0][0], theirs.top[0][0]
     known, other_known = dict(ours.top), dict(theirs.top)
     both = [token for token in known if token in other_known]
@@ -85,7 +85,7 @@ def _place(ours: TokenLogprob, theirs: TokenLogprob, *, vocab_size: int, tie_nat
     chance = np.array([1 / vocab_size] * len(both) + [max(vocab_size - len(both), 1) / vocab_size])
     return _Place(
         same_choice=best == other_best,
-        is_clear=best != other_best and lead_over(ours, other_best) > tie_nats,
+        is_clear=best != other_best and lead_over(ours, other_best) > clear_nats,
         dlogprob=abs(ours.logprob - theirs.logprob),
         kl=float((p * np.log(p / q)).sum()),
         from_chance=float((p * np.log(p / chance)).sum()),

@@ -7,7 +7,7 @@ asked and left alone.
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,10 @@ _STOP_GRACE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParitySide:
-    """One side: a runtime to start, or the address of a server that runs. Exactly one of `runtime` and `url` is set."""
+    """One side: a runtime to start, or the address of a server that runs. Exactly one of `runtime` and `url` is set.
+
+    `quant` is what a runtime is started in, and what a server that does not tell its number format has.
+    """
 
     runtime: RuntimeRef | None = None
     url: str | None = None
@@ -131,9 +134,10 @@ class _Session:
             tokenizer=load_tokenizer(self.model.folder),
         )
         try:
-            return await asyncio.to_thread(ask, model=None)
+            target = await asyncio.to_thread(ask, model=None)
         except InvalidInput:  # it serves several models: then the name must be the one given
-            return await asyncio.to_thread(ask, model=str(self.model.ref))
+            target = await asyncio.to_thread(ask, model=str(self.model.ref))
+        return target if side.quant is None else with_number_format(target, side.quant)
 
     async def _stop(self, target: Target) -> None:
         if target.worker is not None:
@@ -147,6 +151,15 @@ class _Session:
         a, b = (str(side.runtime or side.url) for side in self.request.sides)
         why = f"{target.runtime} could not be asked: {' '.join(error.message.split())}"
         return not_measured(model=str(self.model.ref), reference=a, candidate=b, code=error.code, why=why)
+
+
+def with_number_format(target: Target, quant: Quant) -> Target:
+    """What a server does not say of itself; what it says counts."""
+    engine = dict(target.engine or {})
+    told = engine.get("details")
+    return replace(
+        target, engine={**engine, "details": {"dtype": quant.value, **(told if isinstance(told, dict) else {})}}
+    )
 
 
 def _write(

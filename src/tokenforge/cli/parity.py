@@ -95,19 +95,20 @@ def _side(name: str, text: str, quant: str | None, faults: list[Fault]) -> Parit
     option = f"--quant-{name.lower()}"
     try:
         if "://" in text:
-            if quant is not None:
-                message = "has no effect: the server already runs"
-                faults.append(Fault(field=option, value=quant, message=message, hint="leave it out"))
-            return ParitySide(url=base_url(text))
+            return ParitySide(url=base_url(text), quant=_quant(option, quant, faults))
         runtime = parse_runtime(text, field=name)
         find_plug(runtime.name)
     except InvalidInput as error:
         faults.extend(Fault(field=name, value=one.value, message=one.message, hint=one.hint) for one in error.faults)
         return ParitySide()
-    if quant is not None and quant not in set(Quant):
-        faults.append(Fault(field=option, value=quant, message="is not known", hint=f"known: {', '.join(Quant)}"))
-        return ParitySide(runtime=runtime)
-    return ParitySide(runtime=runtime, quant=None if quant is None else Quant(quant))
+    return ParitySide(runtime=runtime, quant=_quant(option, quant, faults))
+
+
+def _quant(option: str, text: str | None, faults: list[Fault]) -> Quant | None:
+    if text is None or text in set(Quant):
+        return None if text is None else Quant(text)
+    faults.append(Fault(field=option, value=text, message="is not known", hint=f"known: {', '.join(Quant)}"))
+    return None
 
 
 def _command_text(asked: Asked, sides: tuple[ParitySide, ParitySide]) -> str:

@@ -16,7 +16,10 @@ def parity(  # the options of one question: do the two say the same?
     tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", min=1)] = 32,
     prompt_len: Annotated[int, typer.Option(help="Tokens of the longest prompt.", min=1)] = 64,
     batch: Annotated[int, typer.Option(help="Answers asked for at once; the reference is asked alone too.", min=2)] = 8,
-    quant_a: Annotated[str | None, typer.Option(help="Number format of A, where it is a runtime: fp32, bf16.")] = None,
+    quant_a: Annotated[
+        str | None,
+        typer.Option(help="Number format of A: of a runtime, to start it in; of a server, if it does not say."),
+    ] = None,
     quant_b: Annotated[str | None, typer.Option(help="Number format of B.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: runs/<time>-parity.")] = None,
