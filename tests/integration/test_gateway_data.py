@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 from gateway_rig import GOOD, USAGE, Hanging, Rig, dropping, event, gateway, piece, refusing, streaming
 
+from tokenforge.bench.driver.exchange import gateway_ns
+
 INFER = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
 ASK = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2, "stream": True}
 
@@ -24,6 +26,14 @@ async def test_a_stream_passes_through_untouched(rig: Rig) -> None:
     status, body, headers = await rig.post("/v1/completions", ASK)
     assert (status, body) == (200, b"".join(GOOD))
     assert headers["content-type"] == "text/event-stream"
+
+
+async def test_a_stream_tells_how_long_the_gateway_had_it(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    _, _, headers = await rig.post("/v1/completions", ASK)
+    waited_ns = gateway_ns(headers["server-timing"])
+    assert waited_ns is not None
+    assert 0 < waited_ns < 10**10
 
 
 async def test_a_body_reaches_the_worker_as_the_client_sent_it(rig: Rig) -> None:

@@ -18,12 +18,13 @@ from planted_faults import (
     outcome_of_every,
     over_capacity,
     planted,
+    records_of,
     said,
     said_by_all,
     slower_in_trials,
     usage_off_by,
 )
-from record_samples import Load, sample
+from record_samples import Load, one_run, sample
 
 from tokenforge.analysis.figures import Level, RunSummary, Validity
 from tokenforge.analysis.summary import summarise
@@ -62,6 +63,12 @@ def test_sums_that_differ_are_a_note_where_the_server_gives_text_alone() -> None
     document, table = sample([replace(ENGINE, tokens_per_chunk=2)])
     document["runs"][0]["engine"]["token_level"] = False  # type: ignore[index]
     assert levels(summarise(document, table).runs[0]) == {"multi_token_chunks": Level.NOTE}
+
+
+def test_chunks_of_a_server_that_is_not_known_are_not_taken_for_tokens() -> None:
+    document, table = one_run([replace(one, counted_tokens=15) for one in records_of(ENGINE, LOAD)], LOAD)
+    document["runs"][0]["engine"] = None  # type: ignore[index]
+    assert levels(summarise(document, table).runs[0]) == {"token_count": Level.NOTE}
 
 
 def test_where_every_answer_is_cached_no_engine_is_that_fast() -> None:

@@ -100,7 +100,10 @@ class CalibrationFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """One run as recorded. `is_ours`: its worker was started for it, so that nothing stands between."""
+    """One run as recorded. `is_ours`: its worker was started for it, so that nothing stands between.
+
+    `token_level`: its stream tells tokens; one that is not known may merge or hold back text, so chunks are not tokens.
+    """
 
     id: str
     model: str
@@ -187,7 +190,7 @@ def _run(item: Plain, workloads: Mapping[str, WorkloadFacts], calibration: Mappi
         status=text(item, "status") or "failed",
         cause=text(item, "cause"),
         simulated=engine.get("simulated") is True,
-        token_level=engine.get("token_level") is not False,
+        token_level=bool(engine) and engine.get("token_level") is not False,
         workload=workloads.get(name) or _workload({"name": name}),
         trials=tuple(_trial(trial) for trial in mappings(item, "trials")),
         calibration=calibration.get(name),

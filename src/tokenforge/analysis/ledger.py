@@ -56,7 +56,7 @@ class StageTime:
 class Ledger:
     """The ledger of a run. `origin` is `due` in an open loop, `sent` in a closed one.
 
-    `requests` are in it; `left_out` ended well, but lack a part that the others told.
+    `requests` are in it; `left_out` ended well, but had no token, or lack a part that the others told.
     """
 
     origin: str
@@ -84,11 +84,11 @@ def read_ledger(run: RunFacts, trials: Sequence[Trial]) -> Ledger | None:
         return None
     slow = np.argsort(e2e, kind="stable")[-max(1, round(_SLOWEST * len(e2e))) :]
     total = float(e2e.mean())
-    usable = sum(int(_has(trial, ()).sum()) for trial in trials)
+    counted = sum(int(trial.counted.sum()) for trial in trials)
     return Ledger(
         origin="due" if run.workload.is_open else "sent",
         requests=len(e2e),
-        left_out=usable - len(e2e),
+        left_out=counted - len(e2e),
         stages=tuple(_stage(group, [part.stages[group] for part in parts], slow=slow, total=total) for group in groups),
         e2e=_stage(STAGES, [part.e2e for part in parts], slow=slow, total=total),
     )

@@ -51,7 +51,7 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
 async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, headers: dict[str, str]) -> None:
     """Pass the events on as they come; the head goes with the first of them."""
     passage.tell_late = _late_event
-    headers = {**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+    headers = {**headers, **_own_time(passage), "cache-control": "no-cache", "x-accel-buffering": "no"}
     async for chunk in answer.chunks():
         if not passage.is_begun:
             passage.is_begun = True
@@ -61,6 +61,13 @@ async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, header
         passage.is_begun = True
         await send_head(passage.send, status=answer.status, content_type=kind, headers=headers)
     await passage.send({"type": "http.response.body", "body": b""})
+
+
+def _own_time(passage: Passage) -> dict[str, str]:
+    """How long the request was here before the replica that answers was asked (W3C Server Timing, in ms)."""
+    if passage.asked_s is None:
+        return {}
+    return {"server-timing": f"gateway;dur={(passage.asked_s - passage.arrived_s) * 1e3:.6f}"}
 
 
 def models_document(deployed: Iterable[Served]) -> dict[str, object]:
