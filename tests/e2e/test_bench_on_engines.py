@@ -37,5 +37,8 @@ def test_both_engines_are_measured_and_compared(tokenforge: Run, tmp_path: Path)
     assert len({trial["plan_digest"] for run in record["runs"] for trial in run["trials"]}) == 6
     sentences = [c["sentence"] for c in record["summary"]["comparisons"]]
     assert any("vllm@" in sentence and "transformers@" in sentence for sentence in sentences)
+    for run in record["summary"]["runs"]:
+        stages = {part for stage in run["ledger"]["stages"] for part in stage["parts"] if len(stage["parts"]) == 1}
+        assert stages >= {"network", "worker", "queue", "prefill", "decode", "stall"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert all(f"{name}@" in page for name in versions)

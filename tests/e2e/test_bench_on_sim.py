@@ -94,6 +94,19 @@ def test_output_tokens_are_what_the_engine_said_and_every_stamp_is_there(
     assert all(row["sent_ns"] <= row["headers_ns"] <= row["first_ns"] <= row["end_ns"] for row in rows)
 
 
+def test_the_ledger_knows_every_stage_and_adds_up(tokenforge: Run, spec: Path, tmp_path: Path) -> None:
+    done = tokenforge("bench", str(spec), "--out", "out", "--no-calibration")
+    assert done.returncode == 0
+    assert "Time of the mean request: sim@" in done.stdout
+    for run in read_record(tmp_path / "out")["summary"]["runs"]:  # type: ignore[index]
+        ledger = run["ledger"]
+        named = [stage["parts"] for stage in ledger["stages"]]
+        assert [part for (part,) in named][-6:] == ["network", "worker", "queue", "prefill", "decode", "stall"]
+        total = sum(stage["mean"]["value"] for stage in ledger["stages"])
+        assert total == pytest.approx(ledger["e2e"]["mean"]["value"], abs=1e-6)
+        assert ledger["left_out"] == 0
+
+
 def test_the_record_holds_versions_plans_and_a_verdict(tokenforge: Run, spec: Path, tmp_path: Path) -> None:
     assert tokenforge("bench", str(spec), "--out", "out", "--no-calibration").returncode == 0
     run = read_record(tmp_path / "out")["runs"][0]  # type: ignore[index]
