@@ -97,6 +97,15 @@ async def test_the_same_key_with_another_body_is_refused_and_makes_nothing(store
     assert len(await store.deployments.list()) == 1
 
 
+async def test_a_key_whose_deployment_is_gone_makes_a_new_one(store: Store) -> None:
+    for identity in ("d1", "d2"):
+        made, is_new = await store.deployments.create(
+            SPEC, identity=DeploymentId(identity), idempotency=KEY, is_name_chosen=False
+        )
+        assert (made.id, is_new) == (identity, True)
+        await store.observations.remove(DeploymentId(identity), lease=await held(store))
+
+
 async def test_a_real_change_alone_is_a_new_generation(store: Store) -> None:
     await make(store)
     same = await store.deployments.change(DeploymentId("d1"), lambda spec: spec)

@@ -1,11 +1,15 @@
 """Reading a benchmark: what is refused, and in which words."""
 
+import contextlib
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.protocol.benchmark import parse_benchmark
+from tokenforge.protocol.benchmark_body import WorkloadBody
 
 GOOD: Mapping[str, object] = {"name": "a", "qps": 1, "requests": 5}
 
@@ -211,3 +215,13 @@ def test_no_secret_is_repeated_in_a_fault() -> None:
         with pytest.raises(InvalidInput) as refused:
             parse_benchmark(data)
         assert "sk-hidden" not in str(refused.value)
+
+
+_LEAVES = st.none() | st.booleans() | st.integers(-2, 3) | st.text(max_size=3)
+ANYTHING = st.recursive(_LEAVES, lambda some: st.lists(some, max_size=2) | st.dictionaries(st.text(max_size=3), some))
+
+
+@given(st.sampled_from([*WorkloadBody.model_fields]), ANYTHING)
+def test_a_value_of_any_shape_is_read_or_is_a_fault_and_never_a_crash(key: str, value: object) -> None:
+    with contextlib.suppress(InvalidInput):
+        parse_benchmark(body(workloads=[{**GOOD, key: value}]))

@@ -78,7 +78,7 @@ def inferred_arrival(workload: Mapping[str, object]) -> Arrival | None:
     """The arrival that is written or follows from the other keys; None when what is written is none."""
     written = workload.get("arrival")
     if written is not None:
-        return Arrival(written) if written in {str(arrival) for arrival in Arrival} else None
+        return Arrival(written) if isinstance(written, str) and written in set(Arrival) else None
     for key, arrival in (("trace", Arrival.TRACE), ("steps", Arrival.STEP)):
         if workload.get(key) is not None:
             return arrival

@@ -87,7 +87,7 @@ class BenchmarkRoutes:
             ),
             Operation(
                 method="GET", path=f"{one}/artifacts/{{name}}", summary="One of its files", handle=self.artifact,
-                needs="bench", answers={200: "application/octet-stream"}, problems=(404,),
+                needs="bench", answers={200: "*/*"}, problems=(404,),
             ),
             Operation(
                 method="POST", path=f"{one}/cancel", summary="Cancel the benchmark of a run", handle=self.cancel,

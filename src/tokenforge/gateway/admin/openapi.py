@@ -66,7 +66,8 @@ _NAME = str.maketrans({":": "_", "/": "_", "{": None, "}": None, ".": "_", "-": 
 
 def _answer(operation: Operation, what: "str | type[BaseModel] | Mapping[str, object]") -> dict[str, object]:
     if isinstance(what, str):
-        return {"description": operation.summary, "content": {what: {"schema": {"type": "string"}}}}
+        schema: Mapping[str, object] = {} if what == "*/*" else {"type": "string"}
+        return {"description": operation.summary, "content": {what: {"schema": schema}}}
     schema = {"$ref": _REFERENCE.format(model=what.__name__)} if isinstance(what, type) else what
     content: dict[str, object] = {"application/json": {"schema": schema}}
     if operation.path == "/infer" or operation.path.endswith("/completions"):

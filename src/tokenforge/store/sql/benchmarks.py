@@ -23,7 +23,7 @@ class SqlBenchmarks:
         """Keep a new one, or give back the one that the key made. Raises KeyReused."""
 
         def work(db: sqlite3.Connection) -> QueuedBenchmark:
-            made = made_by(db, idempotency)
+            made = made_by(db, idempotency, among="queued_benchmark")
             if made is not None:
                 return _get(db, made)
             values = (benchmark.id, json.dumps(dict(benchmark.body)), json.dumps(dict(benchmark.facts)))

@@ -34,7 +34,7 @@ class SqlDeployments:
         """Keep a new promise. Raises AlreadyExists, KeyReused."""
 
         def work(db: sqlite3.Connection) -> tuple[Deployment, bool]:
-            made = made_by(db, idempotency)
+            made = made_by(db, idempotency, among="deployment")
             if made is not None:
                 return _get(db, DeploymentId(made)), False
             named = _named(db, spec, is_name_chosen=is_name_chosen)

@@ -1,6 +1,7 @@
 """Idempotency keys in SQL: which request already made what. Part of the transaction that makes it."""
 
 import sqlite3
+from typing import Literal
 
 from tokenforge.domain.errors import KeyReused
 from tokenforge.store.base import IdempotencyKey
@@ -9,8 +10,13 @@ from tokenforge.store.sql.database import NOW_S
 KEPT_S = 24 * 3600
 
 
-def made_by(db: sqlite3.Connection, key: IdempotencyKey | None) -> str | None:
-    """The id that this key made; None for a new key or none. Raises KeyReused when it came with another body."""
+def made_by(
+    db: sqlite3.Connection, key: IdempotencyKey | None, *, among: Literal["deployment", "queued_benchmark"]
+) -> str | None:
+    """The id that this key made in the table `among`; None for a new key or none. Raises KeyReused for another body.
+
+    A key whose deployment is gone is forgotten: asked again, it is a new request.
+    """
     if key is None:
         return None
     db.execute(f"DELETE FROM idempotency WHERE created_at_s < {NOW_S} - {KEPT_S}")
@@ -20,6 +26,9 @@ def made_by(db: sqlite3.Connection, key: IdempotencyKey | None) -> str | None:
     if row[0] != key.body_sha256:
         message = f"Idempotency-Key {key.key[:64]!r} was used with another body"
         raise KeyReused(message, hint="Send a new key for a new request")
+    if db.execute(f"SELECT 1 FROM {among} WHERE id = ?", (row[1],)).fetchone() is None:
+        db.execute("DELETE FROM idempotency WHERE key = ?", (key.key,))
+        return None
     return str(row[1])
 
 
