@@ -185,7 +185,8 @@ async def gateway(folder: Path) -> AsyncIterator[Rig]:
         return frozenset({Quant.FP32})
 
     parts = GatewayParts(
-        deployments=store.deployments, observations=store.observations, events=store.events, quants=quants,
+        deployments=store.deployments, observations=store.observations, events=store.events,
+        quants=quants, most_replicas=8,
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
         new_id=lambda: f"id-{next(numbers)}", guard=OpenDoor(),
         more=BenchmarkRoutes(

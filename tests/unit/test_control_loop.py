@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fleet_twin import FleetTwin
 
-from tokenforge.control.loop import LEASE_NAME, Control
+from tokenforge.control.loop import LEASE_NAME, MAX_STARTING, Control
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Machine, Prepared, require_room
 from tokenforge.domain.benchmark import Resources
@@ -149,6 +149,19 @@ async def test_a_patched_deployment_is_scaled(place: Place) -> None:
     await settle(place, control)
     assert len(place.fleet.workers) == 3
     assert (await place.seen()).is_ready
+
+
+async def test_many_replicas_come_up_a_few_at_a_time(place: Place) -> None:
+    await place.ask(replace(SPEC, replicas=10))
+    control = place.control()
+    most = 0
+    for _ in range(30):
+        await control.turn()
+        most = max(most, sum(not worker.url for worker in place.fleet.workers.values()))
+        await asyncio.sleep(0.005)
+        place.fleet.progress()
+    assert (await place.seen()).is_ready
+    assert most <= MAX_STARTING
 
 
 MACHINE = Machine(

@@ -23,7 +23,7 @@ def quants(runtime: RuntimeRef) -> frozenset[Quant]:
 
 
 def deploy(**more: object) -> DeploymentSpec:
-    return parse_deploy({**BODY, **more}, quants=quants)
+    return parse_deploy({**BODY, **more}, quants=quants, most_replicas=8)
 
 
 def faults_of(**more: object) -> dict[str, Fault]:
@@ -67,17 +67,23 @@ def test_values_in_place_of_names_of_secrets_are_refused() -> None:
 
 def test_a_patch_changes_what_it_names_alone() -> None:
     spec = deploy()
-    assert parse_patch({"replicas": 3}, spec, quants=quants) == replace(spec, replicas=3)
+    assert parse_patch({"replicas": 3}, spec, quants=quants, most_replicas=8) == replace(spec, replicas=3)
+
+
+def test_more_replicas_than_the_machine_is_for_are_refused() -> None:
+    assert faults_of(replicas=9)["replicas"].hint == "up to 8"
+    with pytest.raises(InvalidInput, match="up to 8"):
+        parse_patch({"replicas": 9}, deploy(), quants=quants, most_replicas=8)
 
 
 def test_an_empty_patch_is_refused_with_what_it_may_hold() -> None:
     with pytest.raises(InvalidInput, match="replicas"):
-        parse_patch({}, deploy(), quants=quants)
+        parse_patch({}, deploy(), quants=quants, most_replicas=8)
 
 
 def test_an_answered_spec_can_be_sent_again() -> None:
     spec = deploy(resources={"memory": "8Gi", "gpu": 1}, autoscale={"min": 1, "max": 2, "target": 8}, env=["A"])
-    assert parse_deploy(spec_answer(spec), quants=quants) == spec
+    assert parse_deploy(spec_answer(spec), quants=quants, most_replicas=8) == spec
 
 
 def test_a_stored_spec_keeps_its_secrets_and_an_answered_one_does_not() -> None:

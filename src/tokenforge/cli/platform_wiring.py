@@ -32,6 +32,9 @@ from tokenforge.runtimes.registry import find_plug, require_quant
 from tokenforge.settings import Settings
 from tokenforge.store.sql.store import Store, open_store
 
+_FEW_REPLICAS = 8
+_REPLICAS_PER_CPU = 4
+
 
 def fleet_folder(settings: Settings) -> Path:
     """Where the files of its workers are."""
@@ -78,6 +81,7 @@ def make_gateway(settings: Settings, store: Store) -> GatewayParts:
         observations=store.observations,
         events=store.events,
         quants=quants,
+        most_replicas=max(_FEW_REPLICAS, _REPLICAS_PER_CPU * (os.cpu_count() or 1)),
         read_log=files.last_words,
         new_id=new_id,
         guard=OpenDoor(),

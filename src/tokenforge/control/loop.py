@@ -30,14 +30,19 @@ from tokenforge.domain.deployment import Deployment, DeploymentId
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import LeaseLost, TokenForgeError
 from tokenforge.domain.worker import WorkerSpec
+from tokenforge.protocol.worker_spec import WorkerPhase
 from tokenforge.store.base import Deployments, Events, Lease, Leases, Observations
 
 _log = logging.getLogger(__name__)
+_COMING = (WorkerPhase.STARTING, WorkerPhase.LOADING)
 
 LEASE_NAME = "control"
 TICK_S = 0.2
 LEASE_TTL_S = 4.0
 MAX_WAITING = 1024
+MAX_STARTING = 4
+"""Workers that may come up at once on one machine: each imports an engine and reads weights."""
+
 DRAIN_S = 30.0
 
 
@@ -58,6 +63,7 @@ class Control:
     lease_ttl_s: float = LEASE_TTL_S
     lease: Lease | None = None
     _renewed_s: float = field(default=0.0)
+    _starting: int = field(default=0)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. Workers are left as they are: they belong to the machine, not to this process."""
@@ -80,6 +86,7 @@ class Control:
         if lease is None:
             return
         sightings = await self.fleet.look()
+        self._starting = sum(worker.is_alive and worker.phase in _COMING for worker in sightings)
         deployments = await self.deployments.list()
         by_deployment = _by_deployment(sightings)
         for deployment in deployments:
@@ -132,6 +139,9 @@ class Control:
         except KeyError:
             self.preparations.begin(deployment)
             return
+        if self._starting >= MAX_STARTING:
+            return  # the next turn asks again
+        self._starting += 1
         name = f"{deployment.spec.name}-{self.new_id()}"
         spec = WorkerSpec(name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=DRAIN_S)
         launch = Launch(spec=spec, python=prepared.python, process_env=prepared.process_env)

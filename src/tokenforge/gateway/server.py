@@ -43,6 +43,7 @@ class GatewayParts:
     observations: Observations
     events: Events
     quants: Quants
+    most_replicas: int
     read_log: ReadLog
     new_id: Callable[[], str]
     guard: Guard
@@ -63,7 +64,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     )
     deployments = DeploymentRoutes(
         deployments=parts.deployments, events=parts.events, new_id=parts.new_id, quants=parts.quants,
-        read_log=parts.read_log,
+        most_replicas=parts.most_replicas, read_log=parts.read_log,
     )  # fmt: skip
     reads = HotReads(plane=plane, document=lambda: openapi_document((*hot_operations(), *operations)))
     operations = (*deployments.operations(), *parts.more, *reads.operations())

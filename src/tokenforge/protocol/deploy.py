@@ -23,8 +23,11 @@ Quants = Callable[[RuntimeRef], frozenset[Quant]]
 """What a runtime can load here. Raises InvalidInput (field `runtime`) when there is no such runtime."""
 
 
-def parse_deploy(data: Mapping[str, object], *, quants: Quants) -> DeploymentSpec:
-    """The spec that `data` describes; without a name it gets one of model and runtime. Raises InvalidInput."""
+def parse_deploy(data: Mapping[str, object], *, quants: Quants, most_replicas: int) -> DeploymentSpec:
+    """The spec that `data` describes; without a name it gets one of model and runtime. Raises InvalidInput.
+
+    `most_replicas` is what one deployment may have here: each is a process that loads its model.
+    """
     faults: list[Fault] = []
     body: DeployBody | None = None
     try:
@@ -38,12 +41,16 @@ def parse_deploy(data: Mapping[str, object], *, quants: Quants) -> DeploymentSpe
         faults.extend(_quant_faults(runtime, body.quant if body is not None else None, quants))
     if body is not None and body.target is Placement.KUBERNETES:
         faults.append(_not_here(body.target))
+    if body is not None:
+        faults.extend(_replica_faults(body.replicas, most_replicas))
     if body is None or model is None or runtime is None or faults:
         raise InvalidInput(faults, source=SOURCE)
     return _spec(body, model=model, runtime=runtime)
 
 
-def parse_patch(data: Mapping[str, object], spec: DeploymentSpec, *, quants: Quants) -> DeploymentSpec:
+def parse_patch(
+    data: Mapping[str, object], spec: DeploymentSpec, *, quants: Quants, most_replicas: int
+) -> DeploymentSpec:
     """`spec` with the changes that `data` asks for. Raises InvalidInput, also for a body without any change."""
     try:
         body = PatchBody.model_validate(data)
@@ -53,7 +60,7 @@ def parse_patch(data: Mapping[str, object], spec: DeploymentSpec, *, quants: Qua
     if not given:
         hint = f"give at least one of {', '.join(PatchBody.model_fields)}"
         raise InvalidInput([Fault(field="body", value="{}", message="changes nothing", hint=hint)], source=SOURCE)
-    faults = _quant_faults(spec.runtime, body.quant, quants)
+    faults = _quant_faults(spec.runtime, body.quant, quants) + _replica_faults(body.replicas or 0, most_replicas)
     if faults:
         raise InvalidInput(faults, source=SOURCE)
     changed: dict[str, object] = {name: getattr(body, name) for name in given}
@@ -126,6 +133,12 @@ def _quant_faults(runtime: RuntimeRef, quant: Quant | None, quants: Quants) -> l
         return []
     hint = f"here it can load: {', '.join(sorted(can)) or 'nothing'}"
     return [Fault(field="quant", value=str(quant), message=f"{runtime.name} can't load it", hint=hint)]
+
+
+def _replica_faults(replicas: int, most: int) -> list[Fault]:
+    if replicas <= most:
+        return []
+    return [Fault(field="replicas", value=replicas, message="is more than this machine is for", hint=f"up to {most}")]
 
 
 def _not_here(target: Placement) -> Fault:

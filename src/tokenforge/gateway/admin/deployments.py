@@ -40,12 +40,13 @@ _LINES = Parameter(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRoutes:
-    """The handlers. `new_id` makes an id; `quants` knows what runtimes can load here."""
+    """The handlers. `new_id` makes an id; `quants` knows what runtimes can load here; `most_replicas` of each."""
 
     deployments: Deployments
     events: Events
     new_id: Callable[[], str]
     quants: Quants
+    most_replicas: int
     read_log: ReadLog
 
     def operations(self) -> tuple[Operation, ...]:
@@ -86,7 +87,7 @@ class DeploymentRoutes:
         """202 with the Deployment, new or not."""
         body = await body_bytes(request)
         data = read_object(body)
-        spec = parse_deploy(data, quants=self.quants)
+        spec = parse_deploy(data, quants=self.quants, most_replicas=self.most_replicas)
         made, is_new = await self.deployments.create(
             spec,
             identity=DeploymentId(self.new_id()),
@@ -110,7 +111,10 @@ class DeploymentRoutes:
         """A changed spec is a new generation."""
         data = await json_body(request)
         identity = await self._id(request)
-        made = await self.deployments.change(identity, lambda spec: parse_patch(data, spec, quants=self.quants))
+        made = await self.deployments.change(
+            identity,
+            lambda spec: parse_patch(data, spec, quants=self.quants, most_replicas=self.most_replicas),
+        )
         await self.events.append(made.id, reason="Changed", message=f"generation {made.generation} is wanted")
         return json_answer(deployment_answer(made), status=202)
 
