@@ -34,6 +34,10 @@ class Tally:
         """Whether so few hits happen less than once in a thousand where the promise holds."""
         return bool(binom.cdf(self.covered, self.shown, promised) < 1e-3)
 
+    def is_wrong_beyond(self, share: float) -> bool:
+        """Whether so many wrong intervals are shown less than once in a thousand where `share` of the repeats would."""
+        return bool(binom.sf(self.shown - self.covered - 1, self.repeats, share) < 1e-3)
+
     def __str__(self) -> str:
         if not self.shown:
             return f"no interval in any of {self.repeats} repeats"
