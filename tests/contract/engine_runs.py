@@ -20,7 +20,10 @@ RUN_LIMIT_S = 420
 ENGINES: dict[str, tuple[RuntimePlug, Mapping[str, object]]] = {
     "vllm": (vllm.PLUG, {"max_num_seqs": 4}),
     "transformers": (transformers.PLUG, {"max_requests_per_batch": 4}),
-    "transformers-paged": (transformers.PLUG, {"max_requests_per_batch": 4, "batching": "paged"}),
+    "transformers-paged": (
+        transformers.PLUG,
+        {"max_requests_per_batch": 4, "batching": "paged", "cuda_graphs": True, "prefill_graphs": True},
+    ),
 }
 """Each engine with four slots, so that a slot that is not freed is soon missed."""
 

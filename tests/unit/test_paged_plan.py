@@ -18,6 +18,7 @@ def test_a_gpu_gets_a_large_batch_and_sizes_its_cache_from_its_memory() -> None:
     assert (sizes.max_num_seqs, sizes.batch_tokens, sizes.pages) == (256, 4096, None)
     assert sizes.compiles
     assert sizes.captures
+    assert not sizes.captures_prefill
 
 
 def test_a_cpu_compiles_and_captures_nothing() -> None:

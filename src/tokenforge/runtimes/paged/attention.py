@@ -42,11 +42,15 @@ class PrefillStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernels:
-    """What computes a prefill and a decode step: (query, keys, values, step, scale) to [tokens, heads, size]."""
+    """What computes a prefill and a decode step: (query, keys, values, step, scale) to [tokens, heads, size].
+
+    A prefill that reads its chunks' ends back from the device can't be captured.
+    """
 
     name: str
     prefill: Callable[..., torch.Tensor]
     decode: Callable[..., torch.Tensor]
+    captures_prefill: bool = True
 
 
 class Pages:
@@ -85,7 +89,7 @@ def choose_kernels(*, device: torch.device, dtype: torch.dtype) -> Kernels:
 
     if dtype in (torch.float16, torch.bfloat16):
         return Kernels(name="flash varlen + triton paged", prefill=prefill_flash, decode=attend_paged)
-    return Kernels(name="sdpa + triton paged", prefill=prefill_plain, decode=attend_paged)
+    return Kernels(name="sdpa + triton paged", prefill=prefill_plain, decode=attend_paged, captures_prefill=False)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -68,7 +68,8 @@ def make_engine(model: Any, plan: PagedPlan, *, shape: ModelShape) -> Engine:
     schedule = Schedule(
         pages=count, page_tokens=plan.page_tokens, batch_tokens=plan.batch_tokens, max_num_seqs=plan.max_num_seqs
     )
-    graphs = f"{len(runner.graphs)} decode graphs" if runner.graphs else "off"
+    decodes, prefills = runner.captured
+    graphs = f"{decodes} decode, {prefills} prefill sizes" if on_gpu and decodes else "off"
     details = {"attention": kernels.name, "compile": "layers" if plan.compiles else "off", "cuda_graphs": graphs}
     return Engine(runner=runner, schedule=schedule, plan=plan, pages=count - 1, details=details)
 

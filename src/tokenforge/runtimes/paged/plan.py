@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from tokenforge.domain.errors import EngineError
 
 PAGED_ARGS = frozenset(
-    {"batching", "compile", "cuda_graphs", "max_batch_tokens", "max_requests_per_batch", "memory_fraction", "page_size"}
-    | {"num_blocks", "torch_threads", "attn_implementation"}
+    {"batching", "compile", "cuda_graphs", "prefill_graphs", "memory_fraction", "page_size", "num_blocks"}
+    | {"max_batch_tokens", "max_requests_per_batch", "torch_threads", "attn_implementation"}
 )
 """Every option the paged engine knows; one it does not know is the sign that Transformers' own was meant."""
 
@@ -20,6 +20,9 @@ _SPARE_BYTES = 1 << 30
 class PagedPlan:
     """Sizes that hold for the engine's life. `pages` None: as many as the device's memory holds.
 
+    `captures_prefill` also captures short prefills, for a sooner first token; it is off unless asked for, because on a
+    GPU its answers have not been compared with eager attention yet.
+
     One page is kept aside for rows that pad a graph, so a cache of `pages` serves `pages - 1`.
     """
 
@@ -31,6 +34,7 @@ class PagedPlan:
     memory_fraction: float
     compiles: bool
     captures: bool
+    captures_prefill: bool
 
     @property
     def pages_per_seq(self) -> int:
@@ -61,6 +65,7 @@ def plan_paged(args: Mapping[str, object], *, max_model_len: int, on_gpu: bool) 
         memory_fraction=float(fraction),
         compiles=_switch(args, "compile", on_gpu),
         captures=_switch(args, "cuda_graphs", on_gpu),
+        captures_prefill=_switch(args, "prefill_graphs", False),
     )
 
 

@@ -7,12 +7,14 @@ for the batch size at or above its own; the rows that pad it write into page 0, 
 
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from tokenforge.runtimes.paged.attention import DecodeStep, Pages, PrefillStep
+from tokenforge.runtimes.paged.captured import PREFILL_TOKENS, PROMPTS, Captured, Ints, PaddedPrefill
 from tokenforge.runtimes.paged.plan import PagedPlan, graph_sizes
 from tokenforge.runtimes.paged.sampling import choose
 from tokenforge.runtimes.paged.schedule import Chunk, Decode, Prefill, Sequence
@@ -52,12 +54,13 @@ class Runner:
         self._top_p = self._zeros(rows, torch.float32)
         self._slots = self._zeros(rows, torch.int64)
         self._slots_now: tuple[int, ...] = ()
-        self._graphs: dict[int, tuple[Any, torch.Tensor]] = {}
+        self._decodes: dict[int, Captured] = {}
+        self._prefills: list[tuple[PaddedPrefill, Captured]] = []
 
     @property
-    def graphs(self) -> tuple[int, ...]:
-        """Batch sizes that have a decode graph."""
-        return tuple(sorted(self._graphs))
+    def captured(self) -> tuple[int, int]:
+        """How many decode and prefill sizes are captured."""
+        return len(self._decodes), len(self._prefills)
 
     def launch(self, step: Prefill | Decode) -> Flight:
         """Start a step; returns before it is done."""
@@ -65,32 +68,56 @@ class Runner:
             return self._prefill(step) if isinstance(step, Prefill) else self._decode(step.makers)
 
     def capture(self) -> None:
-        """Make the decode graphs, the largest first so that the others fit into its memory."""
+        """Capture steps of fixed sizes, the largest first so that the others fit into its memory."""
         pool = None
         self._slots.fill_(self._pad)
         self._slots_now = ()
+        can = self._plan.captures_prefill and self._pages.kernels.captures_prefill
+        sizes = PREFILL_TOKENS if can else ()
+        for tokens in reversed([size for size in sizes if size <= self._plan.batch_tokens]):
+            padded = PaddedPrefill(tokens, device=self._device)
+            captured = Captured(partial(self._padded_logits, padded), pool=pool)
+            pool = captured.pool
+            self._prefills.insert(0, (padded, captured))
         for size in reversed(graph_sizes(self._plan.max_num_seqs)):
-            graph = torch.cuda.CUDAGraph()
-            with torch.no_grad():
-                self._decode_logits(size)
-                with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-                    logits = self._decode_logits(size)
-            pool = graph.pool()
-            self._graphs[size] = (graph, logits)
+            self._decodes[size] = Captured(partial(self._decode_logits, size), pool=pool)
+            pool = self._decodes[size].pool
 
     def _prefill(self, step: Prefill) -> Flight:
         self._enter([chunk.sequence for chunk in step.chunks if chunk.start == 0])
-        ids, positions, places, last = self._packed(step.chunks)
-        self._pages.step = self._prefill_step(step.chunks, places)
-        logits = self._model(
-            input_ids=ids.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False, logits_to_keep=last
-        ).logits[0]
+        packed, ends, last = self._packed(step.chunks)
         makers = step.makers
+        if (fitting := self._fitting(step)) is not None:
+            padded, captured = fitting
+            padded.fill(packed, ends, last, sent=self._sent)
+            logits = captured.replay()[: len(makers)]
+        else:
+            ids, positions, places = self._sent(packed).unbind(0)
+            self._pages.step = self._prefill_step(step.chunks, places)
+            logits = self._forward(ids, positions, keep=self._sent(last))
         if not makers:
             return Flight((), torch.empty(0, dtype=torch.int64), None)
         slots = self._sent(np.array([sequence.slot for sequence in makers], dtype=np.int64))
         lengths = self._sent(np.array([len(sequence.prompt) for sequence in makers], dtype=np.int32))
         return self._choose(makers, logits, slots, lengths)
+
+    def _fitting(self, step: Prefill) -> tuple[PaddedPrefill, Captured] | None:
+        """The smallest captured prefill that holds the step, if one does."""
+        if len(step.chunks) > PROMPTS or any(chunk.start for chunk in step.chunks):
+            return None
+        tokens = sum(chunk.end for chunk in step.chunks)
+        return next((pair for pair in self._prefills if pair[0].tokens >= tokens), None)
+
+    def _padded_logits(self, padded: PaddedPrefill) -> torch.Tensor:
+        self._pages.step = padded.step()
+        return self._forward(padded.ids, padded.positions, keep=padded.last)
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, *, keep: torch.Tensor | int = 0) -> torch.Tensor:
+        """Logits [kept tokens, vocabulary] of packed tokens; 0 keeps all."""
+        logits: torch.Tensor = self._model(
+            input_ids=ids.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False, logits_to_keep=keep
+        ).logits[0]
+        return logits
 
     def _decode(self, makers: tuple[Sequence, ...]) -> Flight:
         size = self._graph_size(len(makers))
@@ -100,11 +127,8 @@ class Runner:
             padded[: len(slots_now)] = slots_now
             self._slots.copy_(self._sent(padded))
             self._slots_now = slots_now
-        if size in self._graphs:
-            graph, logits = self._graphs[size]
-            graph.replay()
-        else:
-            logits = self._decode_logits(size)
+        captured = self._decodes.get(size)
+        logits = captured.replay() if captured is not None else self._decode_logits(size)
         slots = self._slots[: len(makers)]
         return self._choose(makers, logits[: len(makers)], slots, self._lengths[slots] + 1)
 
@@ -119,9 +143,7 @@ class Runner:
             table=self._table,
             places=page * self._plan.page_tokens + at % self._plan.page_tokens,
         )
-        ids = self._tokens[slots].unsqueeze(0)
-        logits: torch.Tensor = self._model(input_ids=ids, position_ids=at.unsqueeze(0), use_cache=False).logits[0]
-        return logits
+        return self._forward(self._tokens[slots], at)
 
     def _choose(
         self, makers: tuple[Sequence, ...], logits: torch.Tensor, slots: torch.Tensor, lengths: torch.Tensor
@@ -165,19 +187,18 @@ class Runner:
         ):
             target.index_copy_(0, slots, self._sent(said))
 
-    def _packed(self, chunks: Many[Chunk]) -> tuple[torch.Tensor, ...]:
-        """Ids, positions, places in the pages [tokens], and the packed index of each prompt's last token."""
+    def _packed(self, chunks: Many[Chunk]) -> tuple[Ints, Ints, Ints]:
+        """Ids, positions and places in the pages [3, tokens]; where each chunk ends; where each prompt's last token is.
+
+        Without a last token of any prompt, that of the last chunk stands in, and what it makes is not used.
+        """
         positions = [np.arange(chunk.start, chunk.end) for chunk in chunks]
-        parts = np.stack(
-            [
-                np.concatenate([np.asarray(chunk.sequence.prompt[chunk.start : chunk.end]) for chunk in chunks]),
-                np.concatenate(positions),
-                np.concatenate([self._places(c.sequence)[at] for c, at in zip(chunks, positions, strict=True)]),
-            ]
-        ).astype(np.int64)
-        ends = np.cumsum([chunk.end - chunk.start for chunk in chunks]) - 1
-        last = [end for end, chunk in zip(ends, chunks, strict=True) if chunk.is_last] or [ends[-1]]
-        return (*self._sent(parts).unbind(0), self._sent(np.array(last, dtype=np.int64)))
+        ids = [np.asarray(chunk.sequence.prompt[chunk.start : chunk.end]) for chunk in chunks]
+        places = [self._places(chunk.sequence)[at] for chunk, at in zip(chunks, positions, strict=True)]
+        packed = np.stack([np.concatenate(parts) for parts in (ids, positions, places)]).astype(np.int64)
+        ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
+        last = [end - 1 for end, chunk in zip(ends, chunks, strict=True) if chunk.is_last] or [ends[-1] - 1]
+        return packed, ends, np.array(last, dtype=np.int64)
 
     def _prefill_step(self, chunks: Many[Chunk], places: torch.Tensor) -> PrefillStep:
         queries = [chunk.end - chunk.start for chunk in chunks]
@@ -195,13 +216,13 @@ class Runner:
             read=read,
         )
 
-    def _places(self, sequence: Sequence) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    def _places(self, sequence: Sequence) -> Ints:
         """Where each of its tokens lies in the pages."""
         page = self._plan.page_tokens
         return (np.asarray(sequence.pages, dtype=np.int64)[:, None] * page + np.arange(page)).ravel()
 
     def _graph_size(self, rows: int) -> int:
-        return next((size for size in self.graphs if size >= rows), rows)
+        return min((size for size in self._decodes if size >= rows), default=rows)
 
     def _sent(self, values: "np.ndarray[Any, Any]") -> torch.Tensor:
         """A copy on the device, under way."""
