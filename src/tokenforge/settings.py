@@ -6,7 +6,7 @@ those that other tools define (named in the text).
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -32,6 +32,9 @@ class Settings:
     server: str | None
     """`TOKENFORGE_SERVER`: the address that client commands speak to; default is what `up` runs here."""
 
+    api_key: str | None = field(repr=False)
+    """`TOKENFORGE_API_KEY`: sent to that server; never logged, never recorded, not passed on to child processes."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -47,9 +50,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         home=Path(env.get("TOKENFORGE_HOME") or data_home / "tokenforge").expanduser(),
         find_links=tuple(env.get("PIP_FIND_LINKS", "").split()),
         extra_indexes=tuple(env.get("PIP_EXTRA_INDEX_URL", "").split()),
-        child_env=env,
+        child_env={name: value for name, value in env.items() if name != "TOKENFORGE_API_KEY"},
         openai_api_key=env.get("OPENAI_API_KEY") or None,
         server=env.get("TOKENFORGE_SERVER") or None,
+        api_key=env.get("TOKENFORGE_API_KEY") or None,
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Up:
     process: "subprocess.Popen[bytes]"
     url: str
     env: dict[str, str]
+    headers: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
         """`tokenforge ARGUMENTS` on this platform."""
@@ -35,7 +36,7 @@ class Up:
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and JSON body."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method)
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=self.headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.loads(answer.read())

@@ -145,7 +145,7 @@ def test_a_client_that_leaves_frees_the_slot_within_a_second(platform: Up) -> No
     body = json.dumps({**INFER, "max_tokens": 1500, "prompt": "long", "stream": True}).encode()
     host, port = platform.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
-        client.sendall(b"POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        client.sendall(b"POST /infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
         assert b"200 OK" in client.recv(4096)
     log = ""
 

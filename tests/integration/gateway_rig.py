@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,6 @@ from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
-from tokenforge.gateway.guard import OpenDoor
 from tokenforge.gateway.server import GatewayParts, open_parts
 from tokenforge.protocol.serving import bind, make_server
 from tokenforge.runtimes.registry import find_plug
@@ -173,7 +173,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def gateway(folder: Path) -> AsyncIterator[Rig]:
+async def gateway(folder: Path, *, is_loopback: bool = True) -> AsyncIterator[Rig]:
     """Serve one, with a store in `folder`."""
     store = open_store(folder / "store.db")
     lease = await store.leases.acquire("control", owner="test", ttl_s=600)
@@ -188,13 +188,15 @@ async def gateway(folder: Path) -> AsyncIterator[Rig]:
         deployments=store.deployments, observations=store.observations, events=store.events,
         quants=quants, most_replicas=8,
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
-        new_id=lambda: f"id-{next(numbers)}", guard=OpenDoor(),
+        new_id=lambda: f"id-{next(numbers)}", keys=store.keys, random=os.urandom,
+        now=lambda: "2026-01-01T00:00:00Z", is_loopback=is_loopback,
         more=BenchmarkRoutes(
             benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",
             formats=readable_formats(), check=lambda benchmark: None,
         ).operations(),
     )  # fmt: skip
     app, feed = open_parts(parts)
+    await feed.refresh()
     server = make_server(app)
     listener = bind("127.0.0.1", 0)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import pytest
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.control.bench_process import BenchCommand
 from tokenforge.control.executor import Executor
+from tokenforge.control.load_keys import LoadKeys
 from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
 from tokenforge.domain.model import parse_model
@@ -79,6 +81,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         benchmarks=store.benchmarks, deployments=store.deployments, events=store.events, lease=lambda: lease,
         folder=tmp_path / "runs", command=BenchCommand(head=(sys.executable, str(TWIN))),
         gateway_url=lambda: "http://gateway", formats=readable_formats(), new_id=lambda: f"d{next(numbers)}",
+        load_keys=LoadKeys(keys=store.keys, random=os.urandom, now=lambda: "2026-01-01T00:00:00Z"),
     )  # fmt: skip
     stop = asyncio.Event()
     running = asyncio.create_task(executor.run(stop))

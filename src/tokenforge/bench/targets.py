@@ -30,7 +30,8 @@ _MAX_WAITING = 20_000
 class Kit:
     """What preparing needs from outside: where things are kept, what the process was told, where workers run.
 
-    `attached` are servers that already run, by model and runtime as the benchmark names them.
+    `attached` are servers that already run, by model and runtime as the benchmark names them;
+    `attached_headers` go along with each request to them.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class Kit:
     cluster: Cluster
     observer: Observer
     attached: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    attached_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ async def start_target(model: ResolvedModel, runtime: RuntimeRef, benchmark: Ben
     """Make the environment, start a worker in it, wait until it serves. Raises the step's own error, with the cause."""
     args = benchmark.engine_args.get(runtime.name, {})
     if (url := kit.attached.get((str(model.ref), str(runtime)))) is not None:
-        return await _at(url, model, runtime)
+        return await _at(url, model, runtime, headers=kit.attached_headers)
     if runtime.name == "openai" and "command" not in args:
         return await _attach(model, args)
     environment = await asyncio.to_thread(prepare_environment, runtime, benchmark, kit)
@@ -152,11 +154,11 @@ def to_plain_mapping(value: object) -> Mapping[str, object]:
     return plain
 
 
-async def _at(url: str, model: ResolvedModel, runtime: RuntimeRef) -> Target:
+async def _at(url: str, model: ResolvedModel, runtime: RuntimeRef, *, headers: Mapping[str, str]) -> Target:
     """A server of ours that already runs this model on this runtime; its version is in the name, as it says itself."""
     tokenizer = await asyncio.to_thread(load_tokenizer, model.folder)
     target = await asyncio.to_thread(
-        url_target, url, model=str(model.ref), runtime=str(runtime), headers={}, tokenizer=tokenizer
+        url_target, url, model=str(model.ref), runtime=str(runtime), headers=headers, tokenizer=tokenizer
     )
     version = (target.engine or {}).get("engine_version")
     return replace(target, runtime=f"{runtime.name}@{version}") if isinstance(version, str) else target

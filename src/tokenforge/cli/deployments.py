@@ -21,7 +21,8 @@ _FAILED_LIMIT = 3
 
 def api_of(server: str | None) -> Api:
     """The server that was named, or the one that is up here."""
-    return Api(url=server or server_of(read_settings()))
+    settings = read_settings()
+    return Api(url=server or server_of(settings), key=settings.api_key)
 
 
 def given(**options: object) -> dict[str, object]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tokenforge.cli.key_words import keys_app
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Server = Annotated[
     str | None, typer.Option("--server", help="Address of a TokenForge server. Default: the one that is up here.")
@@ -18,6 +20,7 @@ def add_platform_commands(app: typer.Typer) -> None:
     """Add them to the program."""
     for command in (up, deploy, deployments, delete, logs, infer, gateway, control):
         app.command()(command)
+    app.add_typer(keys_app, name="keys")
     app.command(hidden=True)(run_queued)
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.cluster.local_fleet import LocalFleet
 from tokenforge.control.bench_process import BenchCommand
 from tokenforge.control.executor import Executor
+from tokenforge.control.load_keys import LoadKeys
 from tokenforge.control.loop import Control
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Machine, prepare
@@ -26,7 +28,6 @@ from tokenforge.domain.ids import uuid7
 from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.admin.operation import Operation
-from tokenforge.gateway.guard import OpenDoor
 from tokenforge.gateway.server import GatewayParts
 from tokenforge.runtimes.registry import find_plug, require_quant
 from tokenforge.settings import Settings
@@ -66,8 +67,8 @@ def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None, o
     )
 
 
-def make_gateway(settings: Settings, store: Store) -> GatewayParts:
-    """A gateway over the same store."""
+def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> GatewayParts:
+    """A gateway over the same store. `is_loopback`: it listens where only this machine reaches it."""
     accelerator = detect_accelerator()
     files = FleetFiles(fleet_folder(settings))
 
@@ -84,7 +85,10 @@ def make_gateway(settings: Settings, store: Store) -> GatewayParts:
         most_replicas=max(_FEW_REPLICAS, _REPLICAS_PER_CPU * (os.cpu_count() or 1)),
         read_log=files.last_words,
         new_id=new_id,
-        guard=OpenDoor(),
+        keys=store.keys,
+        random=os.urandom,
+        now=_now,
+        is_loopback=is_loopback,
         more=_benchmark_operations(store, accelerator),
     )
 
@@ -102,10 +106,12 @@ def make_executor(settings: Settings, store: Store, control: Control, *, lifelin
             head=(sys.executable, "-P", "-m", "tokenforge.cli", "run-queued"),
             tail=lifeline,
             pass_fds=() if lifeline_fd is None else (lifeline_fd,),
+            env=settings.child_env,
         ),
         gateway_url=lambda: server_of(settings),
         formats=readable_formats(),
         new_id=new_id,
+        load_keys=LoadKeys(keys=store.keys, random=os.urandom, now=_now),
     )
 
 
@@ -127,6 +133,10 @@ def _benchmark_operations(store: Store, accelerator: Accelerator) -> tuple[Opera
         benchmarks=store.benchmarks, events=store.events, new_id=new_id, formats=readable_formats(), check=check
     )
     return routes.operations()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _machine(settings: Settings) -> Machine:

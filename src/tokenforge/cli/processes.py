@@ -9,7 +9,9 @@ import sys
 
 import uvloop
 
+from tokenforge.cli.keys import require_key
 from tokenforge.cli.platform_wiring import make_control, make_executor, make_gateway, platform_store
+from tokenforge.gateway.guard import is_loopback
 from tokenforge.gateway.server import serve
 from tokenforge.protocol.serving import bind
 from tokenforge.settings import read_settings
@@ -46,12 +48,15 @@ def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int
     """Serve until SIGTERM. `socket_fd` is a listening socket that was inherited."""
     _begin("gateway", lifeline_fd)
     settings = read_settings()
+    if socket_fd is None:
+        require_key(host)
     listener = bind(host, port) if socket_fd is None else socket.socket(fileno=socket_fd)
     listener.setblocking(False)
+    is_private = is_loopback(listener.getsockname()[0])
     store = platform_store(settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(make_gateway(settings, store), listener=listener))
+            runner.run(serve(make_gateway(settings, store, is_loopback=is_private), listener=listener))
     finally:
         store.close()
     return 0

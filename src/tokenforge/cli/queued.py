@@ -22,11 +22,12 @@ def run(*, file: Path, targets: Path, out: Path, lifeline_fd: int | None) -> int
     if lifeline_fd is not None:
         hold_lifeline(lifeline_fd, lambda: os.kill(os.getpid(), signal.SIGINT))
     attached = {(row["model"], row["runtime"]): row["url"] for row in json.loads(targets.read_text())}
+    settings = read_settings()
+    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
     request = Request(benchmark=load_benchmark(file), folder=out, command="POST /benchmarks/run")
     with PlainProgress(sys.stderr) as observer:
-        outcome, ended = until_stopped(
-            run_benchmark(request, kit=replace(make_kit(read_settings(), observer), attached=attached))
-        )
+        kit = replace(make_kit(settings, observer), attached=attached, attached_headers=headers)
+        outcome, ended = until_stopped(run_benchmark(request, kit=kit))
     remember(outcome)
     if ended is not None:
         say_why(ended)

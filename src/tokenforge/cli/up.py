@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from tokenforge.cli.keys import has_key, require_key
 from tokenforge.cli.platform_wiring import fleet_folder
 from tokenforge.cli.server import platform_folder
 from tokenforge.cluster.local_fleet import end_fleet
@@ -99,6 +100,7 @@ def run(*, host: str, port: int) -> int:
     folder = platform_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
+    require_key(host)
     listener = bind(host, port)
     url = f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{listener.getsockname()[1]}"
     raise_file_limit()
@@ -112,6 +114,8 @@ def run(*, host: str, port: int) -> int:
     try:
         _say(f"TokenForge is up at {url} (state and logs: {folder})")
         _say(f"  deploy:  tokenforge deploy synthetic:tiny --runtime sim --server {url}")
+        if not has_key():
+            _say("  keys:    none, so whoever is on this machine may do all (tokenforge keys create makes one)")
         _say("  end:     Ctrl-C")
         while not signals.is_asked:
             for part in parts:

@@ -7,7 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge.cluster.local_group import kill_group
@@ -19,11 +19,15 @@ _LAST_LINES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchCommand:
-    """How such a process is started: `head`, its own arguments, `tail`. `pass_fds` are inherited."""
+    """How such a process is started: `head`, its own arguments, `tail`. `pass_fds` are inherited.
+
+    `env` is its environment; the key of its load comes into it.
+    """
 
     head: tuple[str, ...]
     tail: tuple[str, ...] = ()
     pass_fds: tuple[int, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
@@ -61,9 +65,14 @@ class BenchProcess:
 
 
 async def start_bench(
-    command: BenchCommand, *, folder: Path, body: Mapping[str, object], targets: Sequence[Mapping[str, str]]
+    command: BenchCommand,
+    *,
+    folder: Path,
+    body: Mapping[str, object],
+    targets: Sequence[Mapping[str, str]],
+    key: str,
 ) -> BenchProcess:
-    """Write what it reads into `folder` and start it; its results will be in `folder/result`."""
+    """Write what it reads into `folder` and start it; its results will be in `folder/result`. `key` goes along."""
     file, places = await asyncio.to_thread(_write, folder, body, targets)
     own = (str(file), "--targets", str(places), "--out", str(folder / "result"))
     process = await asyncio.create_subprocess_exec(
@@ -74,6 +83,7 @@ async def start_bench(
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         pass_fds=command.pass_fds,
+        env={**command.env, "TOKENFORGE_API_KEY": key},
         start_new_session=True,
     )
     return BenchProcess(process, deque(maxlen=_LAST_LINES))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tokenforge.control.bench_process import BenchCommand, kill_marked, start_bench
+from tokenforge.control.load_keys import LoadKeys
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.errors import LeaseLost, NotFound, TokenForgeError, WorkerFailed
@@ -48,6 +49,7 @@ class Executor:
     gateway_url: Callable[[], str]
     formats: Formats
     new_id: Callable[[], str]
+    load_keys: LoadKeys
     _taken_over: int = field(default=0, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -168,7 +170,8 @@ class Executor:
     ) -> None:
         """Offer the load in a process of its own; then every run has its end."""
         body = {name: value for name, value in queued.body.items() if name != "keep"}
-        bench = await start_bench(self.command, folder=folder, body=body, targets=targets)
+        key = await self.load_keys.make(queued.id)
+        bench = await start_bench(self.command, folder=folder, body=body, targets=targets, key=key)
         await self._step(queued, RunStatus.RUNNING, self._held(), facts={"process": bench.mark})
         work = asyncio.create_task(bench.follow(lambda line: self._tell(queued, line)))
         try:
@@ -208,7 +211,8 @@ class Executor:
         _log.error("benchmark %s failed: %s", queued.id, message)
 
     async def _clean(self, benchmark: QueuedBenchmark) -> None:
-        """Remove deployments that were made for it, unless it was to keep them."""
+        """End its key; remove deployments that were made for it, unless it was to keep them."""
+        await self.load_keys.end(benchmark.id)
         if benchmark.body.get("keep", False) is True:
             return
         for identity in json.loads(benchmark.facts.get("made", "[]")):

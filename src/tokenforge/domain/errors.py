@@ -77,6 +77,26 @@ class KeyReused(TokenForgeError):
     code = "idempotency_key_reused"
 
 
+class Unauthorized(TokenForgeError):
+    """No API key came with the request, or none that is known: HTTP 401. `is_missing`: none came."""
+
+    code = "invalid_api_key"
+
+    def __init__(self, message: str, *, hint: str = "", is_missing: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_missing = is_missing
+
+
+class Forbidden(TokenForgeError):
+    """The caller is known, or trusted, but may not do this: HTTP 403. `scope` is the one that is needed, if any."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, *, hint: str = "", scope: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.scope = scope
+
+
 class NotEnoughMemory(TokenForgeError):
     """A model's weights are larger than the memory they would have to fit in."""
 
@@ -161,6 +181,12 @@ class Overloaded(RuntimeFault):
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class LimitReached(Overloaded):
+    """An API key is at one of its own limits: HTTP 429 with Retry-After; the server may well be idle."""
+
+    code = "rate_limit_exceeded"
 
 
 class NotReady(RuntimeFault):

@@ -20,6 +20,12 @@ class GatewayApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         identity = request_id(scope, otherwise=self.new_id())
+        try:
+            await self._answer(scope, receive, send, identity)
+        finally:
+            self.plane.guard.leave(scope)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, identity: str) -> None:
         if self.plane.owns(scope["path"], scope["method"]):
             await self.plane.answer(scope, receive, send, request_id=identity)
             return

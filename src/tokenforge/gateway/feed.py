@@ -1,4 +1,4 @@
-"""Keeps the routing table fresh: reads the store beside the hot path and hands the router a whole new table.
+"""Keeps the tables of routes and keys fresh: reads the store beside the hot path and hands over whole new tables.
 
 A store that does not answer changes nothing: the last table stays, and who asks is served.
 """
@@ -11,8 +11,9 @@ from datetime import datetime
 from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Replica, ReplicaPhase
 from tokenforge.domain.errors import TokenForgeError
+from tokenforge.gateway.guard import KeyRing
 from tokenforge.gateway.routing import Endpoint, Router, RouteTable, Served
-from tokenforge.store.base import Deployments, Observations
+from tokenforge.store.base import Deployments, Keys, Observations
 
 _log = logging.getLogger(__name__)
 
@@ -24,12 +25,18 @@ class RouteFeed:
     """Reads when the store's version grew."""
 
     def __init__(self, deployments: Deployments, observations: Observations, router: Router) -> None:
+        self._keys: Keys | None = None
+        self._ring: KeyRing | None = None
         self._deployments = deployments
         self._observations = observations
         self._router = router
         self._version = -1
         self._is_well = True
         self._reading: asyncio.Task[None] | None = None
+
+    def also(self, keys: Keys, ring: KeyRing) -> None:
+        """Keep that table of keys fresh too."""
+        self._keys, self._ring = keys, ring
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`."""
@@ -48,6 +55,8 @@ class RouteFeed:
         try:
             version = await self._observations.version()
             if version != self._version:
+                if self._keys is not None and self._ring is not None:
+                    self._ring.replace(await self._keys.list())
                 self._router.replace(table_of(await self._deployments.list()))
                 self._version = version
             self._is_well = True

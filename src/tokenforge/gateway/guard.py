@@ -1,24 +1,138 @@
-"""Who may come in: the seam for API keys, scopes and limits per key.
+"""Who may come in: API keys, their scopes and their limits, from a table in memory.
 
-`admit` is called once for each request, before its body is read, and must neither wait nor touch the database. With
-no key made yet the server listens on loopback only, and everybody there may do all.
+`admit` is called once for each request, before its body is read, and neither waits nor touches the database: the feed
+replaces the table. Until the first table is there nobody is admitted. With no key made yet everybody on a loopback
+address may do all, but no page of another site that a browser there has open; elsewhere nobody may do anything.
 """
 
+import hmac
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Protocol
+from urllib.parse import urlsplit
 
-from tokenforge.protocol.asgi import Scope
+from tokenforge.domain.api_key import ApiKey
+from tokenforge.domain.errors import Forbidden, LimitReached, NotReady, Unauthorized
+from tokenforge.protocol.asgi import Scope, header
+from tokenforge.protocol.keys import digest, identity_in
+
+_LEAVE = "tokenforge.leave"
+_MAKE_ONE = "Make one where the server runs: tokenforge keys create NAME --scope admin"
+_SEND_ONE = "Send it as `Authorization: Bearer KEY`; commands read it from TOKENFORGE_API_KEY"
+_NO_DIGEST = "0" * 64
 
 
 class Guard(Protocol):
     """Decides on one request."""
 
     def admit(self, scope: Scope, *, needs: str) -> None:
-        """Return when the caller has the scope `needs`. Raises a TokenForgeError otherwise."""
+        """Return when the caller has the scope `needs` and is within its limits. Raises a TokenForgeError otherwise."""
+        ...
+
+    def leave(self, scope: Scope) -> None:
+        """The request is answered, admitted or not. Called once for each request."""
         ...
 
 
-class OpenDoor:
-    """Lets everybody in."""
+@dataclass(slots=True)
+class _Use:
+    """How a key is used here: requests in flight, and what is left of its rate at `at_s`."""
+
+    left: float
+    at_s: float
+    in_flight: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class KeyRing:
+    """The keys there are. `clock` is monotonic seconds; `is_loopback`: the server cannot be reached from elsewhere."""
+
+    clock: Callable[[], float]
+    is_loopback: bool
+    _keys: Mapping[str, ApiKey] | None = None
+    _is_open: bool = False
+    _uses: dict[str, _Use] = field(default_factory=dict)
+
+    def replace(self, keys: Iterable[ApiKey]) -> None:
+        """Take a new table; what a key has used of its limits stays."""
+        self._keys = {key.id: key for key in keys}
+        self._is_open = self.is_loopback and all(key.is_own for key in self._keys.values())
+        for gone in [id_ for id_, use in self._uses.items() if id_ not in self._keys and not use.in_flight]:
+            del self._uses[gone]
 
     def admit(self, scope: Scope, *, needs: str) -> None:
-        """Yes."""
+        """Raises NotReady, Unauthorized, Forbidden, LimitReached."""
+        if self._keys is None:
+            raise NotReady("the API keys are not read yet")
+        if self._is_open:
+            _refuse_other_sites(scope)
+            return
+        key = self._key(header(scope, b"authorization"))
+        if not key.may(needs):
+            has = ", ".join(sorted(key.scopes)) or "none"
+            raise Forbidden(f"this needs a key with the scope {needs}; key {key.name!r} has {has}", scope=needs)
+        self._count(key, scope)
+
+    def leave(self, scope: Scope) -> None:
+        """Give back the place of an admitted request."""
+        use = scope.pop(_LEAVE, None)
+        if isinstance(use, _Use):
+            use.in_flight -= 1
+
+    def _key(self, said: str) -> ApiKey:
+        """The key in an Authorization header; no part of it comes back in an error."""
+        keys = self._keys or {}
+        if not any(not key.is_own for key in keys.values()):
+            raise Unauthorized("no API key is made yet, and this server can be reached from elsewhere", hint=_MAKE_ONE)
+        scheme, _, token = said.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized("this server needs an API key", hint=_SEND_ONE, is_missing=True)
+        key = keys.get(identity_in(token))
+        is_right = hmac.compare_digest(digest(token), _NO_DIGEST if key is None else key.sha256)
+        if key is None or not is_right:
+            raise Unauthorized("the API key is not known here; it may have been revoked", hint=_SEND_ONE)
+        return key
+
+    def _count(self, key: ApiKey, scope: Scope) -> None:
+        """Take one request from the key's limits: a bucket of a minute's requests that fills evenly."""
+        now, most = self.clock(), float(key.requests_per_minute)
+        use = self._uses.setdefault(key.id, _Use(left=most, at_s=now))
+        if key.concurrency and use.in_flight >= key.concurrency:
+            raise LimitReached(f"key {key.name!r} has {use.in_flight} requests in flight, as many as it may")
+        if most:
+            use.left = min(most, use.left + (now - use.at_s) * most / 60.0)
+            use.at_s = now
+            if use.left < 1.0:
+                wait_s = math.ceil((1.0 - use.left) * 60.0 / most)
+                message = f"key {key.name!r} may send {key.requests_per_minute} requests a minute"
+                raise LimitReached(message, retry_after_s=wait_s)
+            use.left -= 1.0
+        use.in_flight += 1
+        scope[_LEAVE] = use
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or `localhost`, stands for this machine alone."""
+    try:
+        return ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _refuse_other_sites(scope: Scope) -> None:
+    """A browser sends what any page asks it to, also to this machine: its headers say for whom."""
+    origin, host = header(scope, b"origin"), header(scope, b"host")
+    for said in (origin, f"//{host}" if host else ""):
+        if said and not is_loopback(_host_in(said)):
+            text = "without an API key this server answers this machine alone, under its own name"
+            raise Forbidden(f"{text}, not {said.removeprefix('//')[:80]!r}", hint=_MAKE_ONE)
+
+
+def _host_in(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -15,11 +15,12 @@ from prometheus_client import CollectorRegistry
 from tokenforge.gateway.admin.app import admin_app
 from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
 from tokenforge.gateway.admin.hot_operations import HotReads, hot_operations
+from tokenforge.gateway.admin.keys import KeyRoutes
 from tokenforge.gateway.admin.openapi import openapi_document
 from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
-from tokenforge.gateway.guard import Guard
+from tokenforge.gateway.guard import KeyRing
 from tokenforge.gateway.infer_route import infer_route
 from tokenforge.gateway.openai_routes import PATHS, openai_route
 from tokenforge.gateway.plane import DataPlane
@@ -27,7 +28,7 @@ from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
 from tokenforge.protocol.deploy import Quants
 from tokenforge.protocol.serving import make_server
-from tokenforge.store.base import Deployments, Events, Observations
+from tokenforge.store.base import Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ DRAIN_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayParts:
-    """What a gateway is made of that comes from outside. `more` are further operations (benchmarks, keys)."""
+    """What a gateway is made of that comes from outside. `more` are further operations (benchmarks).
+
+    `random` gives so many bytes of chance, `now` is RFC 3339; `is_loopback`: it cannot be reached from elsewhere.
+    """
 
     deployments: Deployments
     observations: Observations
@@ -46,18 +50,23 @@ class GatewayParts:
     most_replicas: int
     read_log: ReadLog
     new_id: Callable[[], str]
-    guard: Guard
+    keys: Keys
+    random: Callable[[int], bytes]
+    now: Callable[[], str]
+    is_loopback: bool
     more: tuple[Operation, ...] = ()
 
 
 def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     """The application, and what keeps its table fresh."""
     router = Router(clock=time.monotonic)
+    ring = KeyRing(clock=time.monotonic, is_loopback=parts.is_loopback)
     feed = RouteFeed(parts.deployments, parts.observations, router)
+    feed.also(parts.keys, ring)
     plane = DataPlane(
         router=router,
         upstream=Upstream(),
-        guard=parts.guard,
+        guard=ring,
         metrics=GatewayMetrics(CollectorRegistry()),
         refresh=feed.refresh,
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
@@ -67,8 +76,9 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         most_replicas=parts.most_replicas, read_log=parts.read_log,
     )  # fmt: skip
     reads = HotReads(plane=plane, document=lambda: openapi_document((*hot_operations(), *operations)))
-    operations = (*deployments.operations(), *parts.more, *reads.operations())
-    admin = admin_app(operations, guard=parts.guard)
+    keys = KeyRoutes(keys=parts.keys, random=parts.random, now=parts.now, refresh=feed.refresh)
+    operations = (*deployments.operations(), *keys.operations(), *parts.more, *reads.operations())
+    admin = admin_app(operations, guard=ring)
     app = GatewayApp(plane=plane, admin=admin, new_id=lambda: uuid.uuid4().hex)
     return app, feed
 

@@ -14,6 +14,8 @@ from tokenforge.domain import errors
 STATUS: Mapping[type[errors.TokenForgeError], int] = {
     errors.InvalidInput: 400,
     errors.InvalidRequest: 400,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.PortInUse: 409,
     errors.AlreadyExists: 409,
@@ -31,8 +33,11 @@ STATUS: Mapping[type[errors.TokenForgeError], int] = {
 }
 """The only place where a kind of error gets its status."""
 
+_REALM = 'Bearer realm="tokenforge"'
 _TITLES = {
     400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
@@ -114,6 +119,11 @@ def _param(error: errors.TokenForgeError) -> str | None:
 def _headers(error: errors.TokenForgeError) -> Mapping[str, str]:
     if isinstance(error, errors.Overloaded | errors.NotReady):
         return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, errors.Unauthorized):
+        return {"www-authenticate": _REALM + ("" if error.is_missing else ', error="invalid_token"')}
+    if isinstance(error, errors.Forbidden):
+        scope = f', scope="{error.scope}"' if error.scope else ""
+        return {"www-authenticate": f'{_REALM}, error="insufficient_scope"{scope}'}
     return {}
 
 

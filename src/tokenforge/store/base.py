@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
@@ -42,19 +43,6 @@ class Event:
     at: str
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """A key as it is kept: never itself, only the SHA-256 (hex) of it. Limits of 0 mean none."""
-
-    id: str
-    name: str
-    sha256: str
-    scopes: frozenset[str]
-    created_at: str
-    requests_per_minute: int = 0
-    concurrency: int = 0
 
 
 class Deployments(Protocol):
@@ -128,14 +116,10 @@ class Leases(Protocol):
 
 
 class Keys(Protocol):
-    """API keys, by the digest of the secret."""
+    """API keys, by name."""
 
     async def add(self, key: ApiKey) -> None:
         """Raises AlreadyExists for a taken name."""
-        ...
-
-    async def find(self, sha256: str) -> ApiKey | None:
-        """The key whose secret has that digest."""
         ...
 
     async def list(self) -> tuple[ApiKey, ...]:

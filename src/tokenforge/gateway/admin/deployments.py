@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tokenforge.domain.api_key import READ
 from tokenforge.domain.deployment import DeploymentId
 from tokenforge.domain.errors import NotFound
 from tokenforge.gateway.admin import events
@@ -58,11 +59,11 @@ class DeploymentRoutes:
                 body=DeployBody, answers={202: DEPLOYMENT}, problems=(400, 409, 413, 422), parameters=(IDEMPOTENCY,),
             ),
             Operation(
-                method="GET", path="/deployments", summary="All deployments", handle=self.list, needs="infer",
+                method="GET", path="/deployments", summary="All deployments", handle=self.list, needs=READ,
                 answers={200: DEPLOYMENTS},
             ),
             Operation(
-                method="GET", path=one, summary="One deployment", handle=self.get, needs="infer",
+                method="GET", path=one, summary="One deployment", handle=self.get, needs=READ,
                 answers={200: DEPLOYMENT}, problems=(404,),
             ),
             Operation(

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tokenforge.domain.api_key import READ
 from tokenforge.domain.errors import NotReady
 from tokenforge.gateway.admin.operation import Operation, json_answer
 from tokenforge.gateway.admin.schemas import HEALTH, MODELS
@@ -31,19 +32,19 @@ class HotReads:
         return (
             Operation(
                 method="GET", path="/v1/models", summary="Models that are deployed", handle=self.models,
-                needs="infer", answers={200: MODELS},
+                needs=READ, answers={200: MODELS},
             ),
             Operation(
                 method="GET", path="/v1/models/{model:path}", summary="One model", handle=self.model,
-                needs="infer", answers={200: {"type": "object"}}, problems=(404,),
+                needs=READ, answers={200: {"type": "object"}}, problems=(404,),
             ),
             Operation(
                 method="GET", path="/deployments/{id}/v1/models", summary="The model of one deployment",
-                handle=self.models_of_one, needs="infer", answers={200: MODELS}, problems=(404,),
+                handle=self.models_of_one, needs=READ, answers={200: MODELS}, problems=(404,),
             ),
             Operation(
                 method="GET", path="/deployments/{id}/worker/info", summary="The engine of one deployment",
-                handle=self.worker_info, needs="infer", answers={200: {"type": "object"}}, problems=(404, 503),
+                handle=self.worker_info, needs=READ, answers={200: {"type": "object"}}, problems=(404, 503),
             ),
             Operation(
                 method="GET", path="/health/live", summary="Is the gateway there", handle=self.live, needs="",
@@ -54,7 +55,7 @@ class HotReads:
                 answers={200: HEALTH, 503: HEALTH},
             ),
             Operation(
-                method="GET", path="/metrics", summary="Prometheus' page", handle=self.metrics, needs="",
+                method="GET", path="/metrics", summary="Prometheus' page", handle=self.metrics, needs=READ,
                 answers={200: "text/plain"},
             ),
             Operation(

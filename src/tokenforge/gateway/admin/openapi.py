@@ -36,7 +36,7 @@ def openapi_document(operations: Iterable[Operation]) -> Mapping[str, object]:
         "openapi": "3.1.0",
         "info": {"title": "TokenForge", "version": __version__},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
 
 
@@ -52,13 +52,21 @@ def _described(operation: Operation) -> dict[str, object]:
         "parameters": [*_path_parameters(operation.path), *_parameters(operation), _REQUEST_ID],
         "responses": {
             **{str(status): _answer(operation, what) for status, what in operation.answers.items()},
-            **{str(status): _problem(operation, status) for status in operation.problems},
+            **{str(status): _problem(operation, status) for status in _problems(operation)},
         },
     }
+    if operation.needs:
+        described["security"] = [{"key": []}, {}]
     if operation.body is not None:
         schema = {"$ref": _REFERENCE.format(model=operation.body.__name__)}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _problems(operation: Operation) -> list[int]:
+    """Its own, and those of the guard before it."""
+    guard = (401, 403, 429, 503) if operation.needs else ()
+    return sorted({*operation.problems, *guard} - set(operation.answers))
 
 
 _NAME = str.maketrans({":": "_", "/": "_", "{": None, "}": None, ".": "_", "-": "_"})

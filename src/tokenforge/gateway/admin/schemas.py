@@ -55,6 +55,12 @@ BENCHMARK = record(
     {"id": _TEXT, "status": _TEXT, "created_at": _TEXT, "headline": _TEXT, "runs": {"type": "array", "items": RUN}}
 )
 ARTIFACTS = list_of("artifacts", record({"name": _TEXT, "bytes": {"type": "integer"}, "url": _TEXT}))
+KEY = record(
+    {"id": _TEXT, "name": _TEXT, "scopes": {"type": "array", "items": _TEXT},
+     "requests_per_minute": {"type": "integer"}, "concurrency": {"type": "integer"}, "created_at": _TEXT}
+)  # fmt: skip
+KEYS = list_of("keys", KEY)
+NEW_KEY = {"allOf": [KEY, record({"key": _TEXT})]}
 PROBLEM = record(
     {
         "type": _TEXT,

@@ -3,8 +3,8 @@
 import json
 import sqlite3
 
+from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.errors import AlreadyExists, NotFound
-from tokenforge.store.base import ApiKey
 from tokenforge.store.sql.database import Database, touch
 
 _COLUMNS = "id, name, sha256, scopes, created_at, requests_per_minute, concurrency"
@@ -28,15 +28,6 @@ class SqlKeys:
             touch(db)
 
         await self._database.write(work)
-
-    async def find(self, sha256: str) -> ApiKey | None:
-        """The key whose secret has that digest."""
-
-        def work(db: sqlite3.Connection) -> ApiKey | None:
-            row = db.execute(f"SELECT {_COLUMNS} FROM api_key WHERE sha256 = ?", (sha256,)).fetchone()
-            return None if row is None else _key(row)
-
-        return await self._database.read(work)
 
     async def list(self) -> tuple[ApiKey, ...]:
         """All, oldest first."""
