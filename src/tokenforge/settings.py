@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tokenforge.domain.errors import Fault, InvalidInput
+
+_MOST_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -35,6 +39,9 @@ class Settings:
     api_key: str | None = field(repr=False)
     """`TOKENFORGE_API_KEY`: sent to that server; never logged, never recorded, not passed on to child processes."""
 
+    drain_s: float
+    """`TOKENFORGE_DRAIN_S`: seconds that requests of a worker that is replaced may go on. Default 30; 0 cuts them."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -54,6 +61,22 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         openai_api_key=env.get("OPENAI_API_KEY") or None,
         server=env.get("TOKENFORGE_SERVER") or None,
         api_key=env.get("TOKENFORGE_API_KEY") or None,
+        drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )
+
+
+def _seconds(env: Mapping[str, str], name: str, *, default: float) -> float:
+    """A time in seconds, up to an hour. Raises InvalidInput."""
+    text = env.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= _MOST_S:
+        fault = Fault(field=name, value=text, message="is not a time", hint=f"write seconds, from 0 to {_MOST_S:g}")
+        raise InvalidInput([fault], source="environment")
+    return value

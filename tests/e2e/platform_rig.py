@@ -73,11 +73,11 @@ def words_of(process: psutil.Process) -> list[str]:
 
 
 @contextlib.contextmanager
-def up(home: Path) -> Iterator[Up]:
+def up(home: Path, **settings: str) -> Iterator[Up]:
     """Run it on a free port until the end of the block; then nothing may be left."""
     home.mkdir(exist_ok=True)
     port = free_port()
-    env = {**os.environ, "TOKENFORGE_HOME": str(home), "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
+    env = {**os.environ, "TOKENFORGE_HOME": str(home), "HF_HUB_OFFLINE": "1", "COLUMNS": "160", **settings}
     url = f"http://127.0.0.1:{port}"
     env["TOKENFORGE_SERVER"] = url
     with (home / "up.log").open("ab") as log:

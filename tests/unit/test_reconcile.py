@@ -19,7 +19,7 @@ from tokenforge.control.decision import (
     Stop,
     World,
 )
-from tokenforge.control.reconcile import CALM_S, START_LIMIT_S, STOP_LIMIT_S, back_off_s, reconcile
+from tokenforge.control.reconcile import CALM_S, START_LIMIT_S, back_off_s, reconcile
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, can_step
 from tokenforge.domain.errors import NotEnoughMemory, NotFound, TokenForgeError
@@ -250,7 +250,7 @@ def test_a_worker_that_does_not_drain_is_killed() -> None:
     stage = Stage().settle()
     stage.want(replicas=0)
     stage.turn()
-    stage.fleet.now_s += STOP_LIMIT_S + 1
+    stage.fleet.now_s += World(sightings=(), preparation=None, now_s=0.0, now="").stop_limit_s + 1
     assert Stop("w0", is_forced=True) in stage.turn()
 
 

@@ -64,6 +64,7 @@ def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None, o
         preparations=Preparations(work=lambda spec, tell: prepare(spec, machine=machine, tell=tell)),
         owner=owner or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         new_id=lambda: uuid.uuid4().hex[:8],
+        drain_s=settings.drain_s,
     )
 
 

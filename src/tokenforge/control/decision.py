@@ -33,12 +33,16 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What is there of one deployment. `now_s` is Unix time, `now` the same as RFC 3339."""
+    """What is there of one deployment. `now_s` is Unix time, `now` the same as RFC 3339.
+
+    `stop_limit_s` is how long a worker may take to drain and end before it is killed.
+    """
 
     sightings: Sequence[Sighting]
     preparation: Preparation | None
     now_s: float
     now: str
+    stop_limit_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,16 @@ MAX_STARTING = 4
 """Workers that may come up at once on one machine: each imports an engine and reads weights."""
 
 DRAIN_S = 30.0
+_END_S = 30.0
+"""How long a worker may take to end once it has drained."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Control:
-    """One control process. `new_id` makes the unique part of worker names."""
+    """One control process. `new_id` makes the unique part of worker names.
+
+    `drain_s`: how long requests of a stopped worker may go on.
+    """
 
     deployments: Deployments
     observations: Observations
@@ -58,6 +63,7 @@ class Control:
     preparations: Preparations
     owner: str
     new_id: Callable[[], str]
+    drain_s: float = DRAIN_S
     clock: Callable[[], float] = time.time
     tick_s: float = TICK_S
     lease_ttl_s: float = LEASE_TTL_S
@@ -111,6 +117,7 @@ class Control:
             preparation=self.preparations.state(deployment.id),
             now_s=self.clock(),
             now=_text(self.clock()),
+            stop_limit_s=self.drain_s + _END_S,
         )
         decision = reconcile(deployment, world)
         if decision.observed != deployment.observed:
@@ -143,7 +150,7 @@ class Control:
             return  # the next turn asks again
         self._starting += 1
         name = f"{deployment.spec.name}-{self.new_id()}"
-        spec = WorkerSpec(name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=DRAIN_S)
+        spec = WorkerSpec(name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=self.drain_s)
         launch = Launch(spec=spec, python=prepared.python, process_env=prepared.process_env)
         try:
             await self.fleet.launch(launch, labels={DEPLOYMENT_LABEL: deployment.id, TEMPLATE_LABEL: template})

@@ -25,9 +25,6 @@ from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, can_step
 from tokenforge.protocol.worker_spec import WorkerPhase
 
-STOP_LIMIT_S = 60.0
-"""How long a worker may drain before it is killed."""
-
 START_LIMIT_S = 900.0
 """How long a worker may load its model."""
 
@@ -187,7 +184,7 @@ def _overdue(scene: _Scene, world: World) -> list[Action]:
     """Kill those that were asked long ago, and those that never came up."""
     drained = [
         w for w in scene.leaving
-        if w.stopping_since_s is not None and world.now_s - w.stopping_since_s > STOP_LIMIT_S
+        if w.stopping_since_s is not None and world.now_s - w.stopping_since_s > world.stop_limit_s
     ]  # fmt: skip
     late = [w for w in scene.current if _is_late(w, world)]
     return [Stop(worker.name, is_forced=True) for worker in (*drained, *late)]
