@@ -1,19 +1,23 @@
 """When sides of a comparison are stopped and started, and that they are asked alike."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tokenforge.bench.comparing import Means, ask_parity
 from tokenforge.bench.execute import RunLog
 from tokenforge.bench.observe import Silence
 from tokenforge.bench.order import trial_order
+from tokenforge.bench.parity import ParityAsk
 from tokenforge.bench.sides import Opening, Sides, changes_before, choose_restart, made_alike
 from tokenforge.bench.targets import Target
 from tokenforge.domain.benchmark import Order
 from tokenforge.domain.comparison import Restart
 from tokenforge.domain.errors import WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
+from tokenforge.domain.parity import ParityVerdict
 from tokenforge.domain.plan import PromptForm
 from tokenforge.domain.runtime import Accelerator
 from tokenforge.domain.workload import Workload
@@ -27,14 +31,17 @@ A_SERVER = Target(
 
 @dataclass
 class Engines:
-    """A twin of two engines: what was opened and stopped, and which were up at once."""
+    """A twin of two engines: what was opened and stopped, and which were up at once. `stuck`: no start ends."""
 
     events: list[str] = field(default_factory=list)
     up: set[str] = field(default_factory=set)
     most: int = 0
+    stuck: bool = False
 
     def opening(self, name: str, *, is_ours: bool = True) -> Opening:
         async def open_one() -> Target:
+            if self.stuck:
+                await asyncio.Future[None]()
             self.events.append(f"+{name}")
             self.up.add(name)
             self.most = max(self.most, len(self.up))
@@ -154,3 +161,17 @@ async def test_after_the_trials_each_side_can_be_asked_alone(restart: Restart, m
         assert target.runtime == f"sim@1 ({name})"
         assert name in engines.up
     assert engines.most == most
+
+
+async def test_an_interruption_after_the_trials_leaves_parity_unmeasured_and_no_more() -> None:
+    engines = Engines()
+    sides = Sides([engines.opening("A"), engines.opening("B")], restart=Restart.EVERY, observer=Silence())
+    targets = await sides.begin(first=1)
+    engines.stuck = True
+    asking = asyncio.create_task(ask_parity(sides, targets, Means(parity=ParityAsk()), observer=Silence()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    found = await asking
+    assert found is not None
+    assert found.verdict is ParityVerdict.NOT_MEASURED
+    assert found.sentence.endswith("was not measured: it was interrupted.")

@@ -15,6 +15,7 @@ import psutil
 from tokenforge.analysis.parity import judge_parity
 from tokenforge.bench.environment import read_pressure
 from tokenforge.bench.execute import open_logs, run_trials
+from tokenforge.bench.observe import Observer
 from tokenforge.bench.order import trial_order
 from tokenforge.bench.parity import ParityAsk, needs_text, record_candidate, record_reference
 from tokenforge.bench.plan import check_workloads
@@ -24,7 +25,7 @@ from tokenforge.bench.sides import Opening, Sides, choose_restart
 from tokenforge.bench.targets import Kit, Target, find_model, start_target, url_target
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.comparison import QUAD_BLOCKS, ComparisonSpec, Restart, Side
-from tokenforge.domain.errors import TokenForgeError
+from tokenforge.domain.errors import RunInterrupted, TokenForgeError
 from tokenforge.domain.parity import ParityResult, not_measured
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.store.artifacts import open_run_folder
@@ -67,7 +68,7 @@ async def run_comparison(request: Request, means: Means, *, kit: Kit) -> "tuple[
         ended = await run_trials(
             logs, request.benchmark, offering=make_offering(request), observer=kit.observer, attendant=sides
         )
-        parity = None if ended is not None else await _parity(sides, targets, means, kit=kit)
+        parity = None if ended is not None else await ask_parity(sides, targets, means, observer=kit.observer)
     finally:
         await asyncio.shield(stop_workers(kit))
     facts = {} if model is None else await machine_facts([model], kit)
@@ -130,19 +131,26 @@ def _order(benchmark: Benchmark) -> list[int]:
     return [step.runtime for step in steps]
 
 
-async def _parity(sides: Sides, targets: Sequence[Target], means: Means, *, kit: Kit) -> ParityResult | None:
-    """After the trials, so that what is asked for it warms no cache before them. A first, then B."""
+async def ask_parity(
+    sides: Sides, targets: Sequence[Target], means: Means, *, observer: Observer
+) -> ParityResult | None:
+    """After the trials, so that what is asked for it warms no cache before them. A first, then B.
+
+    Interrupted, it was not measured, and the trials before it are kept.
+    """
     ask = means.parity
     if ask is None:
         return None
-    kit.observer.phase("benchmark", "asking both sides for the same answers")
+    observer.phase("benchmark", "asking both sides for the same answers")
     try:
         reference = await record_reference(await sides.alone(0), ask, as_text=needs_text(*targets))
         return judge_parity(reference, await record_candidate(await sides.alone(1), ask, reference))
     except TokenForgeError as error:
-        a, b = targets
-        why = " ".join(error.message.split())
-        return not_measured(model=a.model, reference=a.runtime, candidate=b.runtime, code=error.code, why=why)
+        code, why = error.code, " ".join(error.message.split())
+    except asyncio.CancelledError:
+        code, why = RunInterrupted.code, "it was interrupted"
+    a, b = targets
+    return not_measured(model=a.model, reference=a.runtime, candidate=b.runtime, code=code, why=why)
 
 
 def _spec(benchmark: Benchmark) -> ComparisonSpec:

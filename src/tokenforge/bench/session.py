@@ -142,7 +142,11 @@ async def calibrated(
         return ()
     kit.observer.phase("benchmark", "calibrating the load generator")
     subjects = subjects_of(logs, endpoint=request.endpoint)
-    return await calibrate(subjects, folder=request.folder / _JOURNALS)
+    try:
+        return await calibrate(subjects, folder=request.folder / _JOURNALS)
+    except asyncio.CancelledError:
+        kit.observer.phase("benchmark", "the calibration was interrupted; the trials are kept")
+        return ()
 
 
 async def finish(
