@@ -1,5 +1,7 @@
 """Rates inside the steady window."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from record_samples import MS, Load, S, one_request, one_run
@@ -49,6 +51,23 @@ def test_tokens_follow_the_usage_of_the_server_where_the_stream_counts_otherwise
     request = one_request(chunk_tokens=(1, 1, 1, 1), output_tokens=8, prompt_tokens=0)
     rates = measured(request, load=Load()).rates
     assert rates.output_tokens_per_s == pytest.approx(8 / 0.130)
+
+
+def closed(*, index: int, sent_ns: int) -> RequestRecord:
+    return replace(spanning(index=index, start_s=0, chunk_s=(2, 4), tokens=6), scheduled_ns=None, sent_ns=sent_ns)
+
+
+def test_a_closed_loop_of_one_request_a_client_lasts_to_its_answers() -> None:
+    """Else the time between the first send and the last, a moment, would be all its tokens have."""
+    wave = [closed(index=number, sent_ns=number) for number in range(4)]
+    rates = measured(*wave, load=Load(qps=None, concurrency=4)).rates
+    assert rates.window_s == pytest.approx(4)
+    assert rates.output_tokens_per_s == pytest.approx(4 * 12 / 4)
+
+
+def test_a_closed_loop_with_a_second_request_ends_with_its_sends() -> None:
+    requests = [closed(index=number, sent_ns=number) for number in range(4)] + [closed(index=4, sent_ns=1 * S)]
+    assert measured(*requests, load=Load(qps=None, concurrency=4)).rates.window_s == pytest.approx(1)
 
 
 def test_prompt_tokens_are_part_of_the_total_only() -> None:

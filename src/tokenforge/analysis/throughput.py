@@ -50,14 +50,18 @@ class Rates:
 
 
 def steady_window(requests: TrialRequests, workload: WorkloadFacts) -> Window:
-    """From the end of the warm-up to the end of the load; to the last answer where that would leave nothing."""
+    """From the end of the warm-up to the end of the load; to the last answer where that would leave nothing.
+
+    A closed loop in which no client had a second request has only a start and an end: its load ends with its answers.
+    """
     arrivals = requests.arrival_ns[~np.isnan(requests.arrival_ns)]
     ends = requests.end_ns[~np.isnan(requests.end_ns)]
     last_arrival = float(arrivals.max()) if len(arrivals) else 0.0
     last_end = float(ends.max()) if len(ends) else last_arrival
     planned = last_arrival if workload.duration_s is None else min(workload.duration_s * _NS, last_end)
     start = warmup_of(requests, workload, load_s=planned / _NS) * _NS
-    end = planned if planned > start and len(arrivals) > 1 else last_end
+    is_one_wave = workload.concurrency is not None and len(arrivals) <= workload.concurrency
+    end = planned if planned > start and len(arrivals) > 1 and not is_one_wave else last_end
     return Window(start_ns=start, end_ns=max(end, start))
 
 
