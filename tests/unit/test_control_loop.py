@@ -36,14 +36,19 @@ class Place:
 
     store: Store
     fleet: FleetTwin
+    free_bytes: float = 64 * 2.0**30
 
     def control(self, owner: str = "a") -> Control:
         numbers = itertools.count()
         return Control(
             deployments=self.store.deployments, observations=self.store.observations, events=self.store.events,
-            leases=self.store.leases, fleet=self.fleet, preparations=Preparations(work=lambda spec, tell: PREPARED),
+            leases=self.store.leases, fleet=self.fleet, preparations=self.preparations(),
             owner=owner, new_id=lambda: f"{owner}{next(numbers)}", clock=lambda: self.fleet.now_s,
+            free_bytes=lambda: self.free_bytes,
         )  # fmt: skip
+
+    def preparations(self) -> Preparations:
+        return Preparations(work=lambda spec, tell: PREPARED, clock=lambda: self.fleet.now_s)
 
     async def seen(self) -> Deployment:
         return await self.store.deployments.get(IDENTITY)
@@ -125,6 +130,39 @@ async def test_a_deleted_deployment_is_forgotten_once_its_workers_ended(place: P
     await settle(place, control)
     assert await place.store.deployments.list() == ()
     assert not place.fleet.workers
+
+
+async def test_no_worker_starts_where_memory_is_short_and_the_condition_says_so(place: Place) -> None:
+    place.free_bytes = 1024.0
+    await place.ask()
+    await settle(place, place.control())
+    seen = await place.seen()
+    assert place.fleet.launched == 0
+    condition = seen.observed.condition("Prepared")
+    assert condition is not None
+    assert condition.reason == "NotEnoughMemory"
+    assert "are free" in condition.message
+
+
+async def test_it_starts_once_there_is_memory_again(place: Place) -> None:
+    place.free_bytes = 1024.0
+    await place.ask()
+    control = place.control()
+    await settle(place, control)
+    place.free_bytes = 2.0**30
+    place.fleet.now_s += 120
+    await settle(place, control)
+    assert (await place.seen()).is_ready
+
+
+async def test_workers_that_are_coming_up_count_too(place: Place) -> None:
+    place.free_bytes = 2.5 * PREPARED.host_bytes
+    await place.ask(replace(SPEC, replicas=4))
+    control = place.control()
+    for _ in range(4):
+        await control.turn()
+        await asyncio.sleep(0.005)
+    assert place.fleet.launched == 2
 
 
 async def test_what_happened_can_be_read_as_events(place: Place) -> None:

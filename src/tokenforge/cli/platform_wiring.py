@@ -64,6 +64,7 @@ def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None, o
         preparations=Preparations(work=lambda spec, tell: prepare(spec, machine=machine, tell=tell)),
         owner=owner or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         new_id=lambda: uuid.uuid4().hex[:8],
+        free_bytes=_free_bytes,
         drain_s=settings.drain_s,
     )
 
@@ -151,6 +152,18 @@ def _machine(settings: Settings) -> Machine:
         accelerator=accelerator,
         memory_bytes=_host_memory_bytes() if accelerator is Accelerator.CPU else None,
     )
+
+
+def _free_bytes() -> float:
+    """What this machine can still give, or what its control group has left; cached files can be given back."""
+    free: int = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
+    try:
+        used = int((group / "memory.current").read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return free
+    return min(free, _host_memory_bytes() - used + int(stat.get("inactive_file", 0)))
 
 
 def _host_memory_bytes() -> int:

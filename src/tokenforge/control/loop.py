@@ -25,10 +25,11 @@ from tokenforge.control.decision import (
     World,
 )
 from tokenforge.control.preparations import Preparations
+from tokenforge.control.prepare import require_free
 from tokenforge.control.reconcile import reconcile
 from tokenforge.domain.deployment import Deployment, DeploymentId
 from tokenforge.domain.deployment_state import Observed
-from tokenforge.domain.errors import LeaseLost, TokenForgeError
+from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import WorkerPhase
 from tokenforge.store.base import Deployments, Events, Lease, Leases, Observations
@@ -52,7 +53,7 @@ _END_S = 30.0
 class Control:
     """One control process. `new_id` makes the unique part of worker names.
 
-    `drain_s`: how long requests of a stopped worker may go on.
+    `drain_s`: how long requests of a stopped worker may go on. `free_bytes`: memory that a new worker can still take.
     """
 
     deployments: Deployments
@@ -63,6 +64,7 @@ class Control:
     preparations: Preparations
     owner: str
     new_id: Callable[[], str]
+    free_bytes: Callable[[], float]
     drain_s: float = DRAIN_S
     clock: Callable[[], float] = time.time
     tick_s: float = TICK_S
@@ -148,6 +150,11 @@ class Control:
             return
         if self._starting >= MAX_STARTING:
             return  # the next turn asks again
+        try:
+            require_free(prepared, free_bytes=self.free_bytes(), coming=self._starting)
+        except NotEnoughMemory as error:
+            self.preparations.fail(deployment, error)
+            return
         self._starting += 1
         name = f"{deployment.spec.name}-{self.new_id()}"
         spec = WorkerSpec(name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=self.drain_s)

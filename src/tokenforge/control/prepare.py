@@ -20,6 +20,9 @@ _BYTES_PER_PARAMETER: Mapping[Quant, float] = {
     Quant.FP32: 4.0, Quant.BF16: 2.0, Quant.FP16: 2.0, Quant.FP8: 1.0, Quant.INT8: 1.0, Quant.INT4: 0.5,
     Quant.AWQ: 0.5, Quant.GPTQ: 0.5,
 }  # fmt: skip
+_LIGHT_BYTES = 128 << 20
+_ENGINE_BYTES = 1 << 30
+"""A worker without an engine's libraries, and what the libraries of one take, as seen with torch on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +43,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """All that a launch needs but a name."""
+    """All that a launch needs but a name. `host_bytes`: about how much of the host's memory one worker will fill."""
 
     runtime: RuntimeSpec
     python: Path
     process_env: Mapping[str, str]
+    host_bytes: float = _LIGHT_BYTES
 
 
 def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], None]) -> Prepared:
@@ -52,9 +56,13 @@ def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], Non
     plug = find_plug(spec.runtime.name)
     recipe = plug.recipe(spec.runtime.version, machine.accelerator)
     require_quant(plug, spec.quant, machine.accelerator)
+    host_bytes = float(_LIGHT_BYTES)
     if recipe.requirements:  # an engine of its own, so it loads the weights
         tell("checking that the model fits")
-        require_room(describe_model(spec.model, home=machine.home, offline=machine.hub_offline), spec, machine)
+        facts = describe_model(spec.model, home=machine.home, offline=machine.hub_offline)
+        require_room(facts, spec, machine)
+        is_on_host = machine.accelerator is Accelerator.CPU
+        host_bytes = _ENGINE_BYTES + (_weights_bytes(facts, spec) if is_on_host else 0.0)
     tell("finding the model")
     model = resolve_model(spec.model, home=machine.home, offline=machine.hub_offline)
     tell("finding the environment")
@@ -78,21 +86,33 @@ def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], Non
         tensor_parallel=spec.tensor_parallel or max(1, spec.resources.gpu),
         engine_args=spec.engine_args,
     )
-    return Prepared(
-        runtime=runtime, python=environment.python, process_env={**machine.base_env, **environment.process_env}
-    )
+    process_env = {**machine.base_env, **environment.process_env}
+    return Prepared(runtime=runtime, python=environment.python, process_env=process_env, host_bytes=host_bytes)
 
 
 def require_room(facts: ModelFacts, spec: DeploymentSpec, machine: Machine) -> None:
     """Raise NotEnoughMemory, with both numbers, when the weights alone do not fit."""
-    per_parameter = None if spec.quant is None else _BYTES_PER_PARAMETER[spec.quant]
-    need = facts.weights_bytes if per_parameter is None else facts.parameters * per_parameter
+    need = _weights_bytes(facts, spec)
     limits = [limit for limit in (machine.memory_bytes, spec.resources.memory_bytes) if limit is not None]
     if limits and need > min(limits):
         room = min(limits)
         message = f"the weights of {facts.model} take {_gib(need)} GiB, there are {_gib(room)} GiB"
         hint = "Take a smaller model, a smaller quant, or a machine with more memory"
         raise NotEnoughMemory(message, hint=hint)
+
+
+def require_free(prepared: Prepared, *, free_bytes: float, coming: int) -> None:
+    """Raise NotEnoughMemory when one more worker would fill the host, those counted that are `coming` up."""
+    need = prepared.host_bytes * (1 + coming)
+    if need > free_bytes:
+        others = f" beside {coming} that are coming up" if coming else ""
+        message = f"a worker takes about {_gib(prepared.host_bytes)} GiB{others}, {_gib(free_bytes)} GiB are free"
+        raise NotEnoughMemory(message, hint="Delete a deployment or lower its replicas; this is tried again")
+
+
+def _weights_bytes(facts: ModelFacts, spec: DeploymentSpec) -> float:
+    per_parameter = None if spec.quant is None else _BYTES_PER_PARAMETER[spec.quant]
+    return facts.weights_bytes if per_parameter is None else facts.parameters * per_parameter
 
 
 def _gib(size_bytes: float) -> str:
