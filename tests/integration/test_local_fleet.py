@@ -1,6 +1,7 @@
 """Workers that outlive their launcher: seen by whoever looks, ended by the lifeline, never left behind."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -30,6 +31,14 @@ async def folder(tmp_path: Path) -> AsyncIterator[Path]:
     await asyncio.to_thread(place.mkdir)
     yield place
     await asyncio.to_thread(end_fleet, tmp_path / "fleet", limit_s=0.0)
+    await asyncio.to_thread(reap_children)
+
+
+def reap_children() -> None:
+    """Those whose fleet went with its test."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+            os.waitpid(child.pid, 0)
 
 
 def launch(model: Path, name: str = "w", *, python: str = sys.executable, **args: object) -> Launch:
@@ -84,6 +93,14 @@ async def test_a_killed_worker_is_seen_dead_with_how_it_ended(folder: Path, mode
     os.kill(pid_of(folder), signal.SIGKILL)
     worker = await see(fleet, lambda worker: not worker.is_alive)
     assert (worker.ending, worker.stopping_since_s) == ("was killed by SIGKILL", None)
+
+
+async def test_who_is_forgotten_does_not_stay_as_a_zombie(folder: Path, model: Path) -> None:
+    fleet = LocalFleet(folder=folder)
+    await fleet.launch(launch(model), labels={})
+    await see(fleet, is_ready)
+    await fleet.forget("w")
+    assert not psutil.Process().children()
 
 
 async def test_an_engine_that_cannot_start_says_why(folder: Path, model: Path) -> None:

@@ -5,6 +5,7 @@ log. So a control process that is killed and started again sees the very workers
 lifeline that the machine's supervisor keeps open: when that ends, they end, however it ended.
 """
 
+import asyncio
 import contextlib
 import os
 import time
@@ -23,13 +24,16 @@ from tokenforge.protocol.worker_spec import WorkerPhase, WorkerState
 _BIRTH_LIMIT_S = 30.0
 """How long a launched process may take until it says that it is there."""
 
+_REAP_LIMIT_S = 1.0
+
 
 @dataclass(slots=True)
 class _Child:
-    """A process that we started; `ended` says how, once it is known."""
+    """A process that we started; `ended` says how, once it is known. `is_foreign`: its end was taken by others."""
 
     pid: int
     ended: str | None = None
+    is_foreign: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class LocalFleet:
     folder: Path
     lifeline_fd: int | None = None
     _children: dict[str, _Child] = field(default_factory=dict)
+    _unreaped: list[_Child] = field(default_factory=list)
 
     async def launch(self, launch: Launch, *, labels: Mapping[str, str]) -> None:
         """Start a worker and return at once. Raises WorkerFailed when its Python cannot be started."""
@@ -59,6 +64,7 @@ class LocalFleet:
 
     async def look(self) -> Sequence[Sighting]:
         """Every worker that is not forgotten."""
+        self._unreaped = [child for child in self._unreaped if _is_running(child)]
         files = FleetFiles(self.folder)
         return [self._sight(files, entry) for entry in files.entries()]
 
@@ -86,9 +92,10 @@ class LocalFleet:
         mark = None if entry is None else _mark(entry, files.state(name))
         if mark is not None and members(mark.pid) and not _is_another(mark):
             kill_group(mark.pid)
-        self._ending(name)
-        self._children.pop(name, None)
         files.remove(name)
+        child = self._children.pop(name, None)
+        if child is not None and not await _is_reaped(child, limit_s=_REAP_LIMIT_S):
+            self._unreaped.append(child)
 
     def _spawn(self, launch: Launch, files: FleetFiles) -> int:
         """Start the process in a session of its own; nothing here waits for its end. Returns its id."""
@@ -111,23 +118,13 @@ class LocalFleet:
             setsid=True,
         )
 
-    def _ending(self, name: str) -> str:
-        """How a child of ours ended; empty while it lives, and for one that is not our child."""
-        child = self._children.get(name)
-        if child is None:
-            return ""
-        if child.ended is None:
-            with contextlib.suppress(ChildProcessError):
-                pid, status = os.waitpid(child.pid, os.WNOHANG)
-                child.ended = ending_of(os.waitstatus_to_exitcode(status)) if pid else None
-        return child.ended or ""
-
     def _sight(self, files: FleetFiles, entry: FleetEntry) -> Sighting:
         state = files.state(entry.name)
         mark = _mark(entry, state)
         alive = time.time() - entry.launched_at_s < _BIRTH_LIMIT_S if mark is None else is_alive(mark)
-        ending = self._ending(entry.name)  # only now: it may have died while it was looked at
-        alive = alive and not ending
+        child = self._children.get(entry.name)
+        if child is not None and not child.is_foreign:  # only now: it may have died while it was looked at
+            alive = _is_running(child)
         said = None if state is None else state.said
         host = f"[{entry.host}]" if ":" in entry.host else entry.host
         is_failed = not alive or (said is not None and said.phase is WorkerPhase.FAILED)
@@ -142,7 +139,7 @@ class LocalFleet:
             stopping_since_s=entry.stopping_since_s,
             cause=None if said is None else said.cause,
             code=None if said is None else said.code,
-            ending=ending,
+            ending="" if child is None or child.ended is None else child.ended,
             last_words=files.last_words(entry.name) if is_failed else (),
         )
 
@@ -160,6 +157,30 @@ def end_fleet(folder: Path, *, limit_s: float) -> int:
             kill_group(mark.pid)
         files.remove(name)
     return len(entries)
+
+
+def _is_running(child: _Child) -> bool:
+    """Whether it has not ended; notes how it did. One that is dying runs until the kernel tells its end."""
+    if child.ended is not None or child.is_foreign:
+        return False
+    try:
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+    except ChildProcessError:
+        child.is_foreign = True
+        return False
+    if pid:
+        child.ended = ending_of(os.waitstatus_to_exitcode(status))
+    return pid == 0
+
+
+async def _is_reaped(child: _Child, *, limit_s: float) -> bool:
+    """Wait that long for a killed child to be gone, so that it does not stay as a zombie."""
+    until = time.monotonic() + limit_s
+    while _is_running(child):
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.005)
+    return True
 
 
 def _mark(entry: FleetEntry, state: WorkerState | None) -> ProcessMark | None:
