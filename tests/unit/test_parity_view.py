@@ -3,10 +3,10 @@
 from parity_samples import a_recording, a_reference, an_answer, rows_of
 
 from tokenforge.analysis.parity import judge_parity
+from tokenforge.analysis.plain import Plain
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.parity import ParityResult, not_measured
 from tokenforge.report.parity_view import PARITY_COLUMNS, ParityView, parity_markdown, parity_view
-from tokenforge.report.reading import Plain
 
 SAME = [an_answer([1, 2, 3, 4], finish="stop") for _ in range(8)]
 

@@ -17,6 +17,12 @@ def mappings(parent: Plain, key: str) -> Sequence[Plain]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
 
 
+def sentences(parent: Plain, key: str) -> Sequence[str]:
+    """The strings of the list at `key`."""
+    value = parent.get(key)
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list | tuple) else []
+
+
 def text(parent: Plain, key: str) -> str | None:
     """The string at `key`."""
     value = parent.get(key)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, sentences, text
 from tokenforge.report.numbers import number_text
-from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
 _HIDDEN_KEYS = frozenset({"capabilities", "packages", "details", "model", "simulated", "token_level"})
 
@@ -63,13 +63,13 @@ def workload_groups(document: Plain) -> tuple[Group, ...]:
                 if key != "name" and value not in (None, "", [], {})
             ),
         )
-        for workload in items(section(document, "benchmark"), "workloads")
+        for workload in mappings(mapping(document, "benchmark"), "workloads")
     )
 
 
 def trial_rows(document: Plain) -> tuple[TrialRow, ...]:
     """All trials in the order they ran."""
-    rows = [_trial_row(run, trial) for run in items(document, "runs") for trial in items(run, "trials")]
+    rows = [_trial_row(run, trial) for run in mappings(document, "runs") for trial in mappings(run, "trials")]
     return tuple(sorted(rows, key=lambda row: (row.position, row.runtime, row.workload)))
 
 
@@ -82,7 +82,7 @@ def failures(document: Plain) -> tuple[Failure, ...]:
             cause=text(run, "cause") or "no cause was recorded",
             last_words=tuple(sentences(run, "last_words")),
         )
-        for run in items(document, "runs")
+        for run in mappings(document, "runs")
         if text(run, "status") != "succeeded"
     )
 
@@ -90,7 +90,7 @@ def failures(document: Plain) -> tuple[Failure, ...]:
 def engine_groups(document: Plain) -> tuple[Group, ...]:
     """One group per runtime: version, package, limits, details, packages of its environment."""
     groups: dict[str, Group] = {}
-    for run in items(document, "runs"):
+    for run in mappings(document, "runs"):
         name = text(run, "runtime") or ""
         if name not in groups:
             groups[name] = Group(title=name, facts=tuple(_engine_facts(run)))
@@ -99,15 +99,15 @@ def engine_groups(document: Plain) -> tuple[Group, ...]:
 
 def machine_groups(document: Plain) -> tuple[Group, ...]:
     """Machine, limits, load before and after, GPUs, models, packages, tool."""
-    environment = section(document, "environment")
+    environment = mapping(document, "environment")
     groups = [
-        Group(title="Machine", facts=_flat(section(environment, "machine"))),
-        Group(title="Limits", facts=_flat(section(environment, "limits"))),
-        Group(title="Load", facts=_flat(section(environment, "pressure"))),
-        *(Group(title=f"GPU {n}", facts=_flat(gpu)) for n, gpu in enumerate(items(environment, "gpus"))),
-        *(Group(title="Model", facts=_flat(model)) for model in items(environment, "models")),
-        Group(title="Client packages", facts=_flat(section(environment, "packages"))),
-        Group(title="Tool", facts=_flat(section(document, "tool"))),
+        Group(title="Machine", facts=_flat(mapping(environment, "machine"))),
+        Group(title="Limits", facts=_flat(mapping(environment, "limits"))),
+        Group(title="Load", facts=_flat(mapping(environment, "pressure"))),
+        *(Group(title=f"GPU {n}", facts=_flat(gpu)) for n, gpu in enumerate(mappings(environment, "gpus"))),
+        *(Group(title="Model", facts=_flat(model)) for model in mappings(environment, "models")),
+        Group(title="Client packages", facts=_flat(mapping(environment, "packages"))),
+        Group(title="Tool", facts=_flat(mapping(document, "tool"))),
     ]
     return tuple(group for group in groups if group.facts)
 
@@ -126,7 +126,7 @@ def value_text(value: object) -> str:
 
 
 def _engine_facts(run: Plain) -> Sequence[Fact]:
-    engine = section(run, "engine")
+    engine = mapping(run, "engine")
     start_s = number(run, "start_s")
     facts = [Fact(label="URL", value=text(run, "target_url") or "–")]
     if start_s is not None:
@@ -136,8 +136,8 @@ def _engine_facts(run: Plain) -> Sequence[Fact]:
         for key, value in engine.items()
         if key not in _HIDDEN_KEYS and value not in (None, "", {}, [])
     ]
-    facts += _flat(section(engine, "details"))
-    packages = section(engine, "packages")
+    facts += _flat(mapping(engine, "details"))
+    packages = mapping(engine, "packages")
     if packages:
         lines = ", ".join(f"{name} {value_text(packages[name])}" for name in sorted(packages))
         facts.append(Fact(label="packages", value=lines))
@@ -157,7 +157,7 @@ def _bytes_text(value: object) -> str:
 
 
 def _trial_row(run: Plain, trial: Plain) -> TrialRow:
-    driver = section(trial, "driver")
+    driver = mapping(trial, "driver")
     cpu, duration = number(driver, "cpu_share"), number(trial, "duration_s")
     return TrialRow(
         position=int(number(trial, "position") or 0) + 1,

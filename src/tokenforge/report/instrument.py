@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, sentences, text
 from tokenforge.report.numbers import UNKNOWN, number_text
-from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
 HOW = (
     "Every number above was taken with a load generator. This is how well it kept the plan during the trials, and how "
@@ -61,7 +61,7 @@ class InstrumentTable:
 def instrument_tables(summary: Plain) -> tuple[InstrumentTable, ...]:
     """A table for each model and workload, in the record's order."""
     groups: dict[tuple[str, str], list[Plain]] = {}
-    for run in items(summary, "runs"):
+    for run in mappings(summary, "runs"):
         groups.setdefault((text(run, "model") or "", text(run, "workload") or ""), []).append(run)
     return tuple(
         InstrumentTable(
@@ -76,7 +76,7 @@ def instrument_tables(summary: Plain) -> tuple[InstrumentTable, ...]:
 
 def calibrated_text(instrument: Plain, metric: str) -> str:
     """`0.007, 0.03, 0.04` (middle, p99, largest) for `ttft` or `itl`, or why there is no number."""
-    calibration = section(instrument, "calibration")
+    calibration = mapping(instrument, "calibration")
     if not calibration:
         return "not calibrated"
     cause = text(calibration, "cause")
@@ -88,7 +88,7 @@ def calibrated_text(instrument: Plain, metric: str) -> str:
 
 def arrivals_text(instrument: Plain) -> str:
     """The smallest p of the trials, or how well the gaps of the plan were kept."""
-    tests = items(instrument, "arrivals")
+    tests = mappings(instrument, "arrivals")
     ps = [p for test in tests if (p := number(test, "p")) is not None]
     if ps:
         smallest = f"p {min(ps):.2g}" if min(ps) >= 1e-4 else "p below 0.0001"
@@ -118,7 +118,7 @@ def share_text(value: float | None) -> str:
 
 
 def _rows(runs: Sequence[Plain]) -> Sequence[InstrumentRow]:
-    pairs = [(run, section(run, "instrument")) for run in runs]
+    pairs = [(run, mapping(run, "instrument")) for run in runs]
     makers: tuple[Callable[[Plain, Plain], str], ...] = (
         lambda run, _: _rates(run),
         lambda run, one: arrivals_text(one) if text(run, "loop") == "open" else "as answers came",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, sentences, text
 from tokenforge.report.charts import Axis, Words, svg, text_at, tick_text, ticks
 from tokenforge.report.figures import Table
 from tokenforge.report.numbers import number_text
-from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
 HOW = (
     "The time of a request, from when it was due (in a closed loop: sent) to the end of its answer, in its stages. The "
@@ -47,15 +47,15 @@ class LedgerFigure:
 def ledger_figures(summary: Plain) -> tuple[LedgerFigure, ...]:
     """One figure per model and workload that has a ledger; none for records that know of none."""
     groups: dict[tuple[str, str], list[Plain]] = {}
-    for run in items(summary, "runs"):
-        if items(section(run, "ledger"), "stages"):
+    for run in mappings(summary, "runs"):
+        if mappings(mapping(run, "ledger"), "stages"):
             groups.setdefault((text(run, "model") or "", text(run, "workload") or ""), []).append(run)
     return tuple(_figure(key, runs, place=place) for place, (key, runs) in enumerate(groups.items()))
 
 
 def ledger_line(run: Plain) -> str | None:
     """`vllm on qa: decode 87 %, prefill 8 %`: the shares of the mean, the largest first; None without a ledger."""
-    stages = items(section(run, "ledger"), "stages")
+    stages = mappings(mapping(run, "ledger"), "stages")
     shares = sorted(((number(stage, "share") or 0.0, words_of(stage)) for stage in stages), reverse=True)
     said = [f"{words} {share:.0%}" for share, words in shares if share >= 0.005]
     return f"{text(run, 'runtime')} on {text(run, 'workload')}: {', '.join(said)}" if said else None
@@ -67,7 +67,7 @@ def words_of(stage: Plain) -> str:
 
 
 def _figure(key: tuple[str, str], runs: Sequence[Plain], *, place: int) -> LedgerFigure:
-    longest = max(_value(section(section(run, "ledger"), "e2e"), which) for run in runs for _, which in _ROWS)
+    longest = max(_value(mapping(mapping(run, "ledger"), "e2e"), which) for run in runs for _, which in _ROWS)
     axis = Axis(low=0.0, high=longest * 1.02 or 1.0, label="ms, from " + _origin(runs[0]))
     height = len(runs) * (2 * (_BAR + _GAP) + _GROUP) + _FLOOR
     body = [_axis(axis, height=height), *(part for at, run in enumerate(runs) for part in _run_bars(run, axis, at=at))]
@@ -76,13 +76,13 @@ def _figure(key: tuple[str, str], runs: Sequence[Plain], *, place: int) -> Ledge
         title="Where the time went",
         description="Stages of a request as pieces of a bar, per runtime: the mean of all requests and of the slowest.",
     )
-    stages = {words_of(one): _colour(one) for run in runs for one in items(section(run, "ledger"), "stages")}
+    stages = {words_of(one): _colour(one) for run in runs for one in mappings(mapping(run, "ledger"), "stages")}
     return LedgerFigure(
         model=key[0],
         workload=key[1],
         svg=svg(words, body, width=_WIDTH, height=height),
         legend=tuple(stages.items()),
-        tables=tuple((_name(run), _table(section(run, "ledger"))) for run in runs),
+        tables=tuple((_name(run), _table(mapping(run, "ledger"))) for run in runs),
     )
 
 
@@ -92,13 +92,13 @@ def _run_bars(run: Plain, axis: Axis, *, at: int) -> Iterator[Markup]:
     for row, (label, which) in enumerate(_ROWS):
         y = top + row * (_BAR + _GAP)
         yield text_at(_LEFT - 10, y + _BAR * 0.68, label, anchor="end")
-        yield from _pieces(section(run, "ledger"), which, axis, y=y)
+        yield from _pieces(mapping(run, "ledger"), which, axis, y=y)
 
 
 def _pieces(ledger: Plain, which: str, axis: Axis, *, y: float) -> Iterator[Markup]:
     """A rectangle per stage, end to end; those wide enough say their milliseconds."""
     begun = 0.0
-    for stage in items(ledger, "stages"):
+    for stage in mappings(ledger, "stages"):
         value = _value(stage, which)
         left, right = _x(axis, begun), _x(axis, begun + value)
         begun += value
@@ -119,13 +119,13 @@ def _axis(axis: Axis, *, height: float) -> Markup:
 
 
 def _table(ledger: Plain) -> Table:
-    rows = [_cells(words_of(stage), stage) for stage in items(ledger, "stages")]
-    rows.append(_cells("E2E", section(ledger, "e2e")))
+    rows = [_cells(words_of(stage), stage) for stage in mappings(ledger, "stages")]
+    rows.append(_cells("E2E", mapping(ledger, "e2e")))
     return Table(columns=("stage, ms", "mean", "95 % interval", "p50", "p99", "share", "slowest 1 %"), rows=tuple(rows))
 
 
 def _cells(name: str, stage: Plain) -> tuple[str, ...]:
-    mean = section(stage, "mean")
+    mean = mapping(stage, "mean")
     low, high = number(mean, "low"), number(mean, "high")
     interval = "" if low is None or high is None else f"{number_text(low)} to {number_text(high)}"
     p50, p99, slowest = (number_text(number(stage, key)) for key in ("p50", "p99", "slowest"))
@@ -133,7 +133,7 @@ def _cells(name: str, stage: Plain) -> tuple[str, ...]:
 
 
 def _value(stage: Plain, which: str) -> float:
-    value = number(section(stage, "mean"), "value") if which == "mean" else number(stage, which)
+    value = number(mapping(stage, "mean"), "value") if which == "mean" else number(stage, which)
     return value or 0.0
 
 
@@ -149,7 +149,7 @@ def _name(run: Plain) -> str:
 
 
 def _origin(run: Plain) -> str:
-    return "when the request was due" if text(section(run, "ledger"), "origin") == "due" else "when it was sent"
+    return "when the request was due" if text(mapping(run, "ledger"), "origin") == "due" else "when it was sent"
 
 
 def _x(axis: Axis, value: float) -> float:

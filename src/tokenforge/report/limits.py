@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, text
 from tokenforge.report.numbers import UNKNOWN, number_text
-from tokenforge.report.reading import Plain, items, number, section, text
 
 HOW = (
     "No engine can answer before its arithmetic is done and its weights have come from memory. The share of the limit "
@@ -38,13 +38,13 @@ class LimitTable:
 
 def limit_table(summary: Plain) -> LimitTable:
     """All runs of a summary that knows of limits; an older one gives an empty table."""
-    runs = items(summary, "runs")
-    pairs = [(run, use) for run in runs for use in items(section(run, "limits"), "against")]
+    runs = mappings(summary, "runs")
+    pairs = [(run, use) for run in runs for use in mappings(mapping(run, "limits"), "against")]
     notes: dict[str, list[str]] = {}
     for run in runs:
-        if note := text(section(run, "limits"), "note"):
+        if note := text(mapping(run, "limits"), "note"):
             notes.setdefault(note, []).append(f"{text(run, 'runtime')} on {text(run, 'workload')}")
-    rough = dict.fromkeys(text(run, "model") for run, _ in pairs if section(run, "limits").get("is_exact") is False)
+    rough = dict.fromkeys(text(run, "model") for run, _ in pairs if mapping(run, "limits").get("is_exact") is False)
     return LimitTable(
         rows=tuple(_row(run, use, names_model=len({text(one, "model") for one in runs}) > 1) for run, use in pairs),
         missing=tuple(f"No limit for {', '.join(names)}: {note}." for note, names in notes.items()),
@@ -55,21 +55,21 @@ def limit_table(summary: Plain) -> LimitTable:
 
 def share_line(run: Plain) -> str | None:
     """`vllm@0.32.0 64 % of the machine's measured ceilings`: the first ceiling of a run that has one."""
-    use = next(iter(items(section(run, "limits"), "against")), None)
+    use = next(iter(mappings(mapping(run, "limits"), "against")), None)
     if use is None:
         return None
-    share = _per_cent(number(section(use, "share"), "value"))
+    share = _per_cent(number(mapping(use, "share"), "value"))
     return f"{text(run, 'workload')} on {text(run, 'runtime')} {share} of {_against(use)}"
 
 
 def _row(run: Plain, use: Plain, *, names_model: bool) -> tuple[str, ...]:
-    decode, prefill = section(use, "decode"), section(use, "prefill")
+    decode, prefill = mapping(use, "decode"), mapping(use, "prefill")
     headroom = number(use, "headroom")
     return (
         ", ".join(text(run, key) or "" for key in (("workload", "model") if names_model else ("workload",))),
         text(run, "runtime") or "",
         _against(use),
-        _share(section(use, "share")),
+        _share(mapping(use, "share")),
         UNKNOWN if headroom is None else f"{number_text(headroom)}x",
         _step(decode),
         _per_cent(number(decode, "mbu")),

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, sentences, text
 from tokenforge.report.instrument import arrivals_text, calibrated_text, lag_text, share_text
 from tokenforge.report.limits import COLUMNS, limit_table
 from tokenforge.report.markup import markdown_text
 from tokenforge.report.numbers import estimate_text, number_text
 from tokenforge.report.parity_view import parity_markdown
-from tokenforge.report.reading import Plain, items, number, section, sentences, text
 from tokenforge.report.verdict_view import METRIC_COLUMNS, QUAD_COLUMNS, verdict_view
 
 _COLUMNS = (
@@ -44,19 +44,19 @@ _INSTRUMENT_NOTE = (
 
 def render_markdown(document: Mapping[str, object]) -> str:
     """GitHub-flavoured Markdown from a record with its `summary`. Names are escaped, so they cannot make markup."""
-    summary = section(document, "summary")
-    runs = items(summary, "runs")
+    summary = mapping(document, "summary")
+    runs = mappings(summary, "runs")
     lines = [f"# Benchmark: {text(summary, 'verdict') or 'no verdict'}", ""]
     lines += [f"{markdown_text(sentence)}\n" for sentence in sentences(summary, "headline")]
     lines += _verdict(summary)
     lines += _table(_COLUMNS, [_row(run) for run in runs])
-    comparisons = items(summary, "comparisons")
+    comparisons = mappings(summary, "comparisons")
     if comparisons:
         lines += ["", "## Compared", ""]
         lines += [f"- **{text(one, 'workload')}** {markdown_text(text(one, 'sentence') or '')}" for one in comparisons]
-    if parity := parity_markdown(section(document, "parity")):
+    if parity := parity_markdown(mapping(document, "parity")):
         lines += ["", *parity]
-    doubts = [(run, reason) for run in runs for reason in items(run, "reasons")]
+    doubts = [(run, reason) for run in runs for reason in mappings(run, "reasons")]
     if doubts:
         lines += ["", "## Read before use", ""]
         lines += [_doubt(run, reason) for run, reason in doubts]
@@ -69,7 +69,7 @@ def render_markdown(document: Mapping[str, object]) -> str:
         "",
         _INSTRUMENT_NOTE,
     ]
-    tool = section(document, "tool")
+    tool = mapping(document, "tool")
     lines += [
         "",
         f"Intervals are 95 % over trials. {text(document, 'id')}, "
@@ -97,10 +97,10 @@ def _verdict(summary: Plain) -> list[str]:
 
 
 def _row(run: Plain) -> Sequence[str]:
-    latencies = section(run, "latencies")
+    latencies = mapping(run, "latencies")
     is_open = text(run, "loop") == "open"
-    ttft = section(latencies, "ttft" if is_open else "ttft_service")
-    e2e = section(latencies, "e2e" if is_open else "e2e_service")
+    ttft = mapping(latencies, "ttft" if is_open else "ttft_service")
+    e2e = mapping(latencies, "e2e" if is_open else "e2e_service")
     name = text(run, "runtime") or ""
     return (
         text(run, "workload") or "",
@@ -109,11 +109,11 @@ def _row(run: Plain) -> Sequence[str]:
         number_text(number(run, "ok")),
         number_text(number(run, "errors")),
         number_text(number(run, "asked_rate")),
-        estimate_text(section(run, "output_tokens_per_s")),
-        estimate_text(section(ttft, "mean")),
-        estimate_text(section(ttft, "p95")),
-        estimate_text(section(section(latencies, "tpot"), "mean")),
-        estimate_text(section(e2e, "mean")),
+        estimate_text(mapping(run, "output_tokens_per_s")),
+        estimate_text(mapping(ttft, "mean")),
+        estimate_text(mapping(ttft, "p95")),
+        estimate_text(mapping(mapping(latencies, "tpot"), "mean")),
+        estimate_text(mapping(e2e, "mean")),
     )
 
 
@@ -127,7 +127,7 @@ def _limits(summary: Plain) -> list[str]:
 
 
 def _instrument_row(run: Plain) -> Sequence[str]:
-    instrument = section(run, "instrument")
+    instrument = mapping(run, "instrument")
     return (
         text(run, "workload") or "",
         text(run, "runtime") or "",

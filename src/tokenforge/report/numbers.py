@@ -1,6 +1,6 @@
 """Numbers for people: three significant figures, thin grouping, an interval beside its value, a dash for unknown."""
 
-from tokenforge.report.reading import Plain, number, text
+from tokenforge.analysis.plain import Plain, number, text
 
 UNKNOWN = "–"
 

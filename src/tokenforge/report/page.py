@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tokenforge.analysis.document import RunFacts, read_facts
+from tokenforge.analysis.plain import Plain, mapping, mappings, sentences, text
 from tokenforge.analysis.requests import Requests
 from tokenforge.analysis.trials import measure_trials
 from tokenforge.report import facts, ledger, limits, view
@@ -22,7 +23,6 @@ from tokenforge.report.instrument import HOW, instrument_tables
 from tokenforge.report.parity_view import HOW as HOW_PARITY
 from tokenforge.report.parity_view import PARITY_COLUMNS, parity_view
 from tokenforge.report.quad_picture import picture_caption, quad_picture
-from tokenforge.report.reading import Plain, items, section, sentences, text
 from tokenforge.report.series import RunSeries
 from tokenforge.report.verdict_view import METRIC_COLUMNS, QUAD_COLUMNS, verdict_view
 
@@ -49,7 +49,7 @@ def render_report(document: Mapping[str, object], requests: Requests) -> str:
 
 
 def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
-    summary = section(document, "summary")
+    summary = mapping(document, "summary")
     slots = _slots(document)
     rows = view.run_rows(summary, slots)
     doubts = view.doubts(summary)
@@ -69,7 +69,7 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "quad_columns": QUAD_COLUMNS,
         "contest_picture": quad_picture(summary),
         "contest_caption": picture_caption(summary),
-        "parity": parity_view(section(document, "parity")),
+        "parity": parity_view(mapping(document, "parity")),
         "parity_columns": PARITY_COLUMNS,
         "parity_how": HOW_PARITY,
         "sections": _sections(document, requests, slots),
@@ -95,7 +95,7 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
 
 
 def _title(document: Plain) -> str:
-    runs = items(document, "runs")
+    runs = mappings(document, "runs")
     runtimes = list(dict.fromkeys(text(run, "runtime") or "" for run in runs))
     workloads = list(dict.fromkeys(text(run, "workload") or "" for run in runs))
     return f"{' and '.join(runtimes)} on {', '.join(workloads)}"
@@ -103,7 +103,7 @@ def _title(document: Plain) -> str:
 
 def _slots(document: Plain) -> dict[str, int]:
     """A colour per runtime, in the order of the record."""
-    names = dict.fromkeys(text(run, "runtime") or "" for run in items(document, "runs"))
+    names = dict.fromkeys(text(run, "runtime") or "" for run in mappings(document, "runs"))
     return {name: number % SLOTS for number, name in enumerate(names)}
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, sentences, text
 from tokenforge.report.markup import markdown_text
 from tokenforge.report.numbers import UNKNOWN, number_text
-from tokenforge.report.reading import Plain, items, number, section, sentences, text
 
 PARITY_COLUMNS = ("measure", "A with itself", "B against A", "allowed")
 MARKS = {"PASS": "✓ Pass", "FAIL": "✕ Fail", "NOT MEASURED": "? Not measured"}
@@ -31,10 +31,10 @@ def parity_view(found: Plain) -> ParityView | None:
     """The view of a result; None where there is none."""
     if not found:
         return None
-    reasons = [f"{text(one, 'code')}: {text(one, 'sentence')}" for one in items(found, "reasons")]
+    reasons = [f"{text(one, 'code')}: {text(one, 'sentence')}" for one in mappings(found, "reasons")]
     form, verdict = text(found, "number_format"), text(found, "verdict") or "NOT MEASURED"
     allowed = (
-        [f"Allowed is what {form} rounds away, on top of the noise floor."] if form and section(found, "forced") else []
+        [f"Allowed is what {form} rounds away, on top of the noise floor."] if form and mapping(found, "forced") else []
     )
     return ParityView(
         verdict=verdict,
@@ -59,7 +59,7 @@ def parity_markdown(found: Plain, *, heading: str = "## Parity") -> list[str]:
 
 
 def _answer_rows(found: Plain) -> Iterator[tuple[str, ...]]:
-    free, floor, limits = section(found, "free"), section(found, "free_floor"), section(found, "limits")
+    free, floor, limits = mapping(found, "free"), mapping(found, "free_floor"), mapping(found, "limits")
     if not free:
         return
     yield ("Answers equal to the last token", _of(floor, "exact"), _of(free, "exact"), "any")
@@ -73,7 +73,7 @@ def _answer_rows(found: Plain) -> Iterator[tuple[str, ...]]:
 
 
 def _score_rows(found: Plain) -> Iterator[tuple[str, ...]]:
-    forced, floor, limits = section(found, "forced"), section(found, "forced_floor"), section(found, "limits")
+    forced, floor, limits = mapping(found, "forced"), mapping(found, "forced_floor"), mapping(found, "limits")
     if not forced:
         return
     yield ("Tokens scored by both", *(number_text(number(one, "tokens")) for one in (floor, forced)), "")
@@ -87,12 +87,12 @@ def _score_rows(found: Plain) -> Iterator[tuple[str, ...]]:
 
 
 def _ending_rows(found: Plain) -> Iterator[tuple[str, ...]]:
-    ends, limits = section(found, "endings"), section(found, "limits")
+    ends, limits = mapping(found, "endings"), mapping(found, "limits")
     if not ends:
         return
     lengths = [number_text(number(ends, f"{side}_tokens")) for side in ("reference", "candidate")]
     yield ("Length of an answer, mean tokens", *lengths, f"± {_percent(number(limits, 'length'))}")
-    finishes = [_finishes(section(ends, f"{side}_finish")) for side in ("reference", "candidate")]
+    finishes = [_finishes(mapping(ends, f"{side}_finish")) for side in ("reference", "candidate")]
     yield ("How answers end", *finishes, f"± {_percent(number(limits, 'finish'))}")
 
 

@@ -4,8 +4,8 @@ import math
 
 from markupsafe import Markup
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, text
 from tokenforge.report.charts import Words, svg, text_at
-from tokenforge.report.reading import Plain, items, number, section, text
 from tokenforge.report.verdict_view import change
 
 _WIDTH, _LEFT, _RIGHT = 640, 118, 92
@@ -17,9 +17,9 @@ _APART = 64
 
 def quad_picture(summary: Plain) -> Markup | None:
     """The picture of a summary's `head_to_head`; None where no quad has a ratio."""
-    found = section(summary, "head_to_head")
-    primary = section(found, "primary")
-    quads = [quad for quad in items(primary, "quads") if (number(quad, "ratio") or 0) > 0]
+    found = mapping(summary, "head_to_head")
+    primary = mapping(found, "primary")
+    quads = [quad for quad in mappings(primary, "quads") if (number(quad, "ratio") or 0) > 0]
     if not quads:
         return None
     delta = number(found, "delta") or 0.0
@@ -117,8 +117,8 @@ def _words(primary: Plain, quads: int) -> Words:
 
 def picture_caption(summary: Plain) -> str:
     """What to look for."""
-    found = section(summary, "head_to_head")
-    primary = section(found, "primary")
+    found = mapping(summary, "head_to_head")
+    primary = mapping(found, "primary")
     better = "right" if primary.get("higher_is_better") is True else "left"
     label: str = text(primary, "label") or "the metric"
     margin = f"{100 * (number(found, 'delta') or 0):g} %"

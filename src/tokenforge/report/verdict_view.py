@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenforge.analysis.head_to_head_words import is_factor
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, text
 from tokenforge.report.numbers import UNKNOWN, number_text
-from tokenforge.report.reading import Plain, items, number, section, text
 
 METRIC_COLUMNS = ("metric", "A", "B", "B against A", "95 % interval")
 QUAD_COLUMNS = ("quad", "order", "A", "B", "B against A")
@@ -49,12 +49,12 @@ class VerdictView:
 
 def verdict_view(summary: Plain) -> VerdictView | None:
     """The view of a summary's `head_to_head`; None where there is none."""
-    found = section(summary, "head_to_head")
+    found = mapping(summary, "head_to_head")
     if not found:
         return None
-    primary = section(found, "primary")
-    others = items(found, "secondary")
-    parity = section(found, "parity")
+    primary = mapping(found, "primary")
+    others = mappings(found, "secondary")
+    parity = mapping(found, "parity")
     verdict = text(found, "verdict") or "inconclusive"
     return VerdictView(
         a=text(found, "a") or "",
@@ -66,12 +66,12 @@ def verdict_view(summary: Plain) -> VerdictView | None:
         sentence=text(found, "sentence") or "",
         decided_by=f"{text(primary, 'label')} decides, as stated before the first trial",
         metrics=tuple(_metric_row(one, decides=one is primary) for one in (primary, *others)),
-        quads=tuple(_quad_row(quad) for quad in items(primary, "quads")),
+        quads=tuple(_quad_row(quad) for quad in mappings(primary, "quads")),
         noise=_noise(primary, delta=number(found, "delta") or 0.0),
         how=_how(found, primary),
         parity=_PARITY_WORDS.get(text(parity, "verdict") or "", _PARITY_WORDS["NOT MEASURED"]),
         parity_sentence=text(parity, "sentence") or "Whether both sides say the same was not looked at.",
-        notes=tuple(f"{text(one, 'sentence')} {text(one, 'fix')}" for one in items(found, "reasons")),
+        notes=tuple(f"{text(one, 'sentence')} {text(one, 'fix')}" for one in mappings(found, "reasons")),
     )
 
 
@@ -116,11 +116,11 @@ def _numbers(parent: Plain, key: str) -> Sequence[float]:
 
 
 def _noise(primary: Plain, *, delta: float) -> tuple[str, ...]:
-    noise = section(primary, "noise")
+    noise = mapping(primary, "noise")
     quad_cv, trial_cv, sees = (number(noise, key) for key in ("quad_cv", "trial_cv", "sees"))
     if quad_cv is None or trial_cv is None or sees is None:
         return ()
-    quads = len(items(primary, "quads"))
+    quads = len(mappings(primary, "quads"))
     return (
         f"Ratios of quads differ by {quad_cv:.1%} (standard deviation); trials of one side by {trial_cv:.1%}.",
         f"{quads} such quads show a difference of {sees:.1%} or more four times in five.",
@@ -130,7 +130,7 @@ def _noise(primary: Plain, *, delta: float) -> tuple[str, ...]:
 
 
 def _how(found: Plain, primary: Plain) -> tuple[str, ...]:
-    ran, asked = len(items(primary, "quads")), number(found, "quads")
+    ran, asked = len(mappings(primary, "quads")), number(found, "quads")
     starts = _numbers(found, "starts")
     restarts = f"engines started {starts[0]:.0f} and {starts[1]:.0f} times" if len(starts) == 2 else ""
     return (

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tokenforge.analysis.plain import Plain, mapping, mappings, number, text
 from tokenforge.domain.record import Outcome
 from tokenforge.report.numbers import UNKNOWN, number_text
 from tokenforge.report.ratio_bar import ratio_axis, ratio_bar, reach_of
-from tokenforge.report.reading import Plain, items, number, section, text
 
 _VERDICT_WORDS = {
     "better": "better",
@@ -109,7 +109,7 @@ def run_rows(summary: Plain, slots: dict[str, int]) -> tuple[RunRow, ...]:
             verdict=text(run, "verdict") or "INVALID",
             cells=_cells(run),
         )
-        for run in items(summary, "runs")
+        for run in mappings(summary, "runs")
     )
 
 
@@ -121,9 +121,9 @@ def result_groups(rows: Sequence[RunRow]) -> tuple[ResultGroup, ...]:
 
 def pairs(summary: Plain) -> tuple[Pair, ...]:
     """Comparisons, grouped by what is compared with what."""
-    simulated = {text(run, "runtime") for run in items(summary, "runs") if run.get("simulated") is True}
+    simulated = {text(run, "runtime") for run in mappings(summary, "runs") if run.get("simulated") is True}
     groups: dict[tuple[str, ...], list[Plain]] = {}
-    for one in items(summary, "comparisons"):
+    for one in mappings(summary, "comparisons"):
         key = tuple(text(one, name) or "" for name in ("model", "workload", "baseline", "runtime"))
         groups.setdefault(tuple(f"{k} (simulated)" if k in simulated else k for k in key), []).append(one)
     return tuple(_pair(key, group) for key, group in groups.items())
@@ -132,8 +132,8 @@ def pairs(summary: Plain) -> tuple[Pair, ...]:
 def doubts(summary: Plain) -> tuple[Doubt, ...]:
     """Reasons of all runs; one that several runs share word for word is said once."""
     found: dict[tuple[str, str, str, str], list[str]] = {}
-    for run in items(summary, "runs"):
-        for reason in items(run, "reasons"):
+    for run in mappings(summary, "runs"):
+        for reason in mappings(run, "reasons"):
             key = tuple(text(reason, name) or "" for name in ("level", "code", "sentence", "fix"))
             found.setdefault((key[0], key[1], key[2], key[3]), []).append(
                 f"{text(run, 'runtime')} on {text(run, 'workload')}"
@@ -155,36 +155,36 @@ def doubt_codes(found: Sequence[Doubt]) -> tuple[str, ...]:
 
 
 def _cells(run: Plain) -> tuple[Cell, ...]:
-    latencies = section(run, "latencies")
+    latencies = mapping(run, "latencies")
     is_open = text(run, "loop") == "open"
-    ttft = section(latencies, "ttft" if is_open else "ttft_service")
-    e2e = section(latencies, "e2e" if is_open else "e2e_service")
+    ttft = mapping(latencies, "ttft" if is_open else "ttft_service")
+    e2e = mapping(latencies, "e2e" if is_open else "e2e_service")
     cells = [
         Cell(label="Requests", value=number_text(number(run, "ok")), interval=_others(run)),
         Cell(label="Effective requests", value=_effective_text(ttft)),
         *_steady_cells(run),
         _rate_cell(run, is_open=is_open),
-        _cell("Output tokens/s", section(run, "output_tokens_per_s")),
-        _cell("TTFT mean, ms", section(ttft, "mean")),
-        _cell("TTFT p50, ms", section(ttft, "p50")),
-        _cell("TTFT p95, ms", section(ttft, "p95")),
-        _cell("TTFT p99, ms", section(ttft, "p99")),
-        _cell("TPOT mean, ms", section(section(latencies, "tpot"), "mean")),
-        _cell("ITL p99, ms", section(section(latencies, "itl"), "p99")),
-        _cell("E2E mean, ms", section(e2e, "mean")),
+        _cell("Output tokens/s", mapping(run, "output_tokens_per_s")),
+        _cell("TTFT mean, ms", mapping(ttft, "mean")),
+        _cell("TTFT p50, ms", mapping(ttft, "p50")),
+        _cell("TTFT p95, ms", mapping(ttft, "p95")),
+        _cell("TTFT p99, ms", mapping(ttft, "p99")),
+        _cell("TPOT mean, ms", mapping(mapping(latencies, "tpot"), "mean")),
+        _cell("ITL p99, ms", mapping(mapping(latencies, "itl"), "p99")),
+        _cell("E2E mean, ms", mapping(e2e, "mean")),
     ]
     if number(run, "attainment_asked") is not None:
-        cells.append(_cell("Goodput, req/s", section(run, "goodput")))
-        cells.append(_share_cell("Within SLO", section(run, "attainment")))
+        cells.append(_cell("Goodput, req/s", mapping(run, "goodput")))
+        cells.append(_share_cell("Within SLO", mapping(run, "attainment")))
     if run.get("cost_per_million_output") is not None:
         label = "Cost per 1M output tokens, at this load" if is_open else "Cost per 1M output tokens"
-        cells.append(_cell(label, section(run, "cost_per_million_output")))
+        cells.append(_cell(label, mapping(run, "cost_per_million_output")))
     return tuple(cells)
 
 
 def _steady_cells(run: Plain) -> tuple[Cell, ...]:
     """Whether the run settled and what of its start was left out; nothing for old records, which do not say."""
-    found = section(run, "steadiness")
+    found = mapping(run, "steadiness")
     words = {"steady": "yes", "not_steady": "no", "not_judged": "not judged"}.get(text(found, "state") or "")
     if words is None:
         return ()
@@ -194,7 +194,7 @@ def _steady_cells(run: Plain) -> tuple[Cell, ...]:
     said = [
         f"{name} {change:+.0%}"
         for name, key in changes
-        if (change := number(section(found, key), "change")) is not None
+        if (change := number(mapping(found, key), "change")) is not None
     ]
     note = text(found, "note") or f"{', '.join(said)} from first to second half" if said or text(found, "note") else ""
     return (Cell(label="Settled", value=words, interval=left_out, note=note),)
@@ -210,14 +210,14 @@ def _others(run: Plain) -> str:
     """The requests beside those that ended well; planned hang-ups are of the whole trial, warm-up too."""
     counts = (
         (number(run, "errors"), "failed"),
-        (number(section(run, "outcomes"), Outcome.HUNG_UP), "hung up as planned"),
+        (number(mapping(run, "outcomes"), Outcome.HUNG_UP), "hung up as planned"),
     )
     return ", ".join(f"{number_text(count)} {words}" for count, words in counts if count)
 
 
 def _rate_cell(run: Plain, *, is_open: bool) -> Cell:
     """What was asked and, beneath, what was completed; a closed loop asks for no rate."""
-    completed = section(run, "completed_rate")
+    completed = mapping(run, "completed_rate")
     done = number_text(number(completed, "value"))
     if not is_open:
         return _cell("Requests/s", completed)
