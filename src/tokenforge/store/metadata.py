@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenforge.domain.errors import StoreFailed
+from tokenforge.store.migration import migrate
 
 _MIGRATIONS = (
     """
@@ -85,21 +86,8 @@ class Metadata:
             with closing(sqlite3.connect(self._path, timeout=10)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA foreign_keys = ON")
-                _migrate(db)
+                migrate(db, _MIGRATIONS)
                 with db:
                     yield db
         except (sqlite3.Error, OSError) as error:
             raise StoreFailed(f"the run database {self._path} failed: {error}") from error
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """Bring the schema to the newest version; two processes at once: one waits, then finds it done."""
-    if db.execute("PRAGMA user_version").fetchone()[0] >= len(_MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    done = db.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(_MIGRATIONS[done:], start=done + 1):
-        for statement in filter(str.strip, script.split(";")):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number}")
-    db.commit()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tokenforge.domain.errors import StoreFailed
+from tokenforge.store.migration import migrate
 from tokenforge.store.sql.schema import MIGRATIONS
 
 T = TypeVar("T")
@@ -71,25 +72,12 @@ class Database:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA foreign_keys = ON")
                 db.execute("PRAGMA synchronous = FULL")
-                migrate(db)
+                migrate(db, MIGRATIONS)
             except BaseException:
                 db.close()
                 raise
             self._connection = db
         return self._connection
-
-
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring the schema to the newest version; of two processes at once one waits, then finds it done."""
-    if db.execute("PRAGMA user_version").fetchone()[0] >= len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    done = db.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(MIGRATIONS[done:], start=done + 1):
-        for statement in filter(str.strip, script.split(";")):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number}")
-    db.execute("COMMIT")
 
 
 def touch(db: sqlite3.Connection) -> None:
