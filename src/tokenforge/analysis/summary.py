@@ -45,7 +45,7 @@ def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSu
     Raises InvalidInput when the document has no list of runs.
     """
     facts = read_facts(document)
-    measured = _measured_runs(document, requests)
+    measured = _measured_runs(document, facts, requests)
     runs = tuple(one.summary for one in measured)
     spec, parity = facts.comparison, _parity(document)
     if spec is not None and (verdict := judge_comparison(measured, spec, parity=parity)) is not None:
@@ -68,9 +68,8 @@ def _parity(document: Mapping[str, object]) -> ParityNote | None:
     return ParityNote(verdict=ParityVerdict(verdict), sentence=said)
 
 
-def _measured_runs(document: Mapping[str, object], requests: Requests) -> tuple[Measured, ...]:
+def _measured_runs(document: Mapping[str, object], facts: Facts, requests: Requests) -> tuple[Measured, ...]:
     """Every run of the record, its facts beside its figures, in order."""
-    facts = read_facts(document)
     return tuple(
         Measured(facts=run, summary=_run_summary(run, measure_trials(run, requests), facts, basis))
         for run, basis in zip(facts.runs, read_bases(document), strict=True)

@@ -115,14 +115,13 @@ def openers_of(after: Sequence[int]) -> list[int]:
 
 def schedule_of(job: ChildJob) -> Schedule:
     """The schedule of a process's share: open or closed, with later turns where there are any."""
-    talks = any(before >= 0 for before in job.after)
-    openers = openers_of(job.after) if talks else range(job.count)
+    openers = openers_of(job.after) if job.has_turns else range(job.count)
     first: Schedule
     if job.concurrency is None:
-        first = OpenSchedule(array("q", [job.at_ns[position] for position in openers]) if talks else job.at_ns)
+        first = OpenSchedule(array("q", [job.at_ns[position] for position in openers]) if job.has_turns else job.at_ns)
     else:
         first = ClosedSchedule(count=len(openers), clients=job.concurrency, duration_s=job.duration_s)
-    if not talks:
+    if not job.has_turns:
         return first
     return ConversationSchedule(
         first,

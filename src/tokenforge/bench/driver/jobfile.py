@@ -37,7 +37,10 @@ class JobRow:
 
 
 class ChildJob:
-    """A job file, mapped. Columns are arrays of equal length, requests in the order of sending."""
+    """A job file, mapped. Columns are arrays of equal length, requests in the order of sending.
+
+    `has_turns`: some wait for the end of an earlier one.
+    """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -53,6 +56,7 @@ class ChildJob:
             start += 8 * count
         self.at_ns, self._offsets, self._lengths, self.index, *more = columns
         self.asked_prompt_tokens, self.asked_output_tokens, self.after, self.think_ns, self.hang_up_ns = more
+        self.has_turns = max(self.after, default=-1) >= 0
         self._bytes = memoryview(self._map)[start:]
         self.host: str = header["host"]
         self.port: int = header["port"]

@@ -69,11 +69,10 @@ class LoadLoop:
         self._traffic = Traffic(
             job=job, connector=connector, schedule=self._schedule, ledger=self._ledger, clock=self._clock
         )
-        is_plain = job.concurrency is None and all(before < 0 for before in job.after)
+        is_plain = job.concurrency is None and not job.has_turns
         self._pace = Pace(longest_ns=_OPEN_PAUSE_NS if is_plain else _OTHER_PAUSE_NS)
         self._look_ns = 0
         self._reads = 0
-        self._reads_at_tick = 0
         self._unframed: deque[Connection] = deque()
         self._sent_at_tick = 0
         self._ticks = 0
@@ -245,8 +244,8 @@ class LoadLoop:
         else:
             traffic.open_ahead(min(max(_OPEN_AHEAD_MIN, ledger.sent - self._sent_at_tick), _OPEN_AHEAD_MAX))
         self._sent_at_tick = ledger.sent
-        self._pace.note(reads=self._reads - self._reads_at_tick, streams=len(traffic.in_flight), over_ns=_TICK_NS)
-        self._reads_at_tick = self._reads
+        self._pace.note(reads=self._reads, streams=len(traffic.in_flight), over_ns=_TICK_NS)
+        self._reads = 0
         ledger.sweep()
         self._ticks += 1
         if self._ticks % _HEARTBEAT_TICKS == 0:
