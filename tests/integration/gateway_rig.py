@@ -60,10 +60,10 @@ def streaming(*parts: bytes, cut: bool = False) -> Handler:
     return answer
 
 
-def refusing(status: int, *, code: str = "overloaded", retry_after: str = "3") -> Handler:
+def refusing(status: int, *, code: str = "overloaded", retry_after: str = "3", param: str | None = None) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         del request
-        error = {"message": "no", "type": "t", "param": None, "code": code}
+        error = {"message": "no", "type": "t", "param": param, "code": code}
         return web.json_response({"error": error}, status=status, headers={"retry-after": retry_after})
 
     return answer

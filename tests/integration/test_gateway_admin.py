@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_rig import GOOD, Rig, gateway, streaming
+from gateway_rig import GOOD, Rig, gateway, refusing, streaming
 
 DEPLOY = {"model": "synthetic:tiny", "runtime": "sim"}
 
@@ -164,3 +164,27 @@ async def test_a_broken_body_is_400(rig: Rig, path: str, body: bytes) -> None:
 
 async def test_a_body_that_is_too_large_is_413(rig: Rig) -> None:
     assert (await rig.post("/deploy", b" " * 1_048_570 + b"{}" * 8))[0] == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/infer", "/v1/completions", "/v1/chat/completions", "/deployments/d0/v1/completions"]
+)
+async def test_a_wrong_method_on_a_hot_route_is_405_with_the_right_one(rig: Rig, path: str) -> None:
+    status, _, headers = await rig.get(path)
+    assert (status, headers["allow"]) == (405, "POST")
+
+
+async def test_one_deployment_alone_is_asked_by_its_name_too(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD), model="owner/name")
+    await rig.deploy(streaming(*GOOD))
+    assert [m["id"] for m in (await rig.get("/deployments/d1/v1/models"))[1]["data"]] == ["synthetic:tiny"]
+    status, _, headers = await rig.post("/deployments/d1/v1/completions", {"model": "synthetic:tiny", "prompt": "p"})
+    assert (status, headers["x-tokenforge-replica"]) == (200, "d1-0")
+    status, body, _ = await rig.post("/deployments/d1/v1/completions", {"model": "owner/name", "prompt": "p"})
+    assert (status, "'d1' serves 'synthetic:tiny'" in body["error"]["message"]) == (404, True)
+
+
+async def test_a_workers_refusal_of_infer_names_the_field(rig: Rig) -> None:
+    await rig.deploy(refusing(400, code="invalid_request", param="max_tokens"))
+    status, body, _ = await rig.post("/infer", {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 9})
+    assert (status, body["errors"]) == (400, [{"field": "max_tokens", "value": 9, "message": "no", "hint": ""}])

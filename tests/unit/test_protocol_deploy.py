@@ -1,6 +1,7 @@
 """`POST /deploy`, `PATCH`, `POST /infer`: bodies to nouns, with every fault at once, and nouns back to JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -125,3 +126,44 @@ def test_an_error_within_a_stream_is_kept() -> None:
     gathered = Gathered()
     gathered.take(SseEvent(data='{"error": {"message": "gone", "code": "engine_dead"}}'))
     assert gathered.error == {"message": "gone", "code": "engine_dead"}
+
+
+def test_faults_beyond_the_schema_are_told_with_those_of_the_schema() -> None:
+    faults = faults_of(replicas=99, quant="awq", target="kubernetes", tensor_parallel=0)
+    assert set(faults) == {"replicas", "quant", "target", "tensor_parallel"}
+
+
+def test_a_value_where_the_name_of_a_secret_belongs_is_not_repeated() -> None:
+    fault = faults_of(env=["HF_TOKEN=sk-canary"])["env"]
+    assert "sk-canary" not in str(fault)
+    assert "names of secrets, never values" in str(fault)
+
+
+def test_engine_arguments_are_refused_by_the_path_of_the_body() -> None:
+    def check(runtime: RuntimeRef, args: Mapping[str, object]) -> None:
+        raise InvalidInput(
+            [Fault(field=f"engine_args.{runtime.name}.{name}", value=args[name], message="no") for name in args]
+        )
+
+    with pytest.raises(InvalidInput) as caught:
+        parse_deploy(
+            {**BODY, "engine_args": {"api_key": "sk-canary"}}, quants=quants, most_replicas=8, check_args=check
+        )
+    assert [fault.field for fault in caught.value.faults] == ["engine_args.api_key"]
+    assert "sk-canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "default"),
+    [("replicas", 1), ("quant", None), ("max_model_len", None), ("engine_args", {}), ("revision", None)],
+)
+def test_null_in_a_patch_gives_the_default_back(field: str, default: object) -> None:
+    spec = deploy(replicas=3, max_model_len=128, engine_args={"a": 1}, revision="r")
+    changed = parse_patch({field: None}, spec, quants=quants, most_replicas=8)
+    assert getattr(changed, field) == default
+    assert changed != spec
+
+
+def test_autoscaling_is_switched_off_by_null() -> None:
+    spec = deploy(autoscale={"min": 1, "max": 2, "target": 4})
+    assert parse_patch({"autoscale": None}, spec, quants=quants, most_replicas=8).autoscale is None

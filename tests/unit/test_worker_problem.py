@@ -48,3 +48,26 @@ def test_a_stranger_is_a_500_that_tells_nothing() -> None:
     problem = problem_of(ValueError("secret"))
     assert problem.status == 500
     assert b"secret" not in problem.openai_body() + problem.problem_body()
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**4000, "\ud800", ["x" * 500]])
+def test_whatever_stood_there_the_answer_is_json_that_anybody_reads(value: object) -> None:
+    fault = errors.Fault(field="seed\ud800", value=value, message="is wrong \udc00")
+    for body in (
+        problem_of(errors.InvalidInput([fault])).problem_body(),
+        problem_of(errors.InvalidInput([fault])).openai_body(),
+    ):
+        json.dumps(json.loads(body, parse_constant=pytest.fail), ensure_ascii=False).encode()
+        assert len(body) < 1000
+
+
+@pytest.mark.parametrize("field", ["engine_args.openai.api_key", "env", "env[3]", "hf_token", "Authorization"])
+def test_a_field_that_is_named_like_a_secret_keeps_its_value(field: str) -> None:
+    fault = errors.Fault(field=field, value="sk-canary", message="is unknown")
+    problem = problem_of(errors.InvalidInput([fault]))
+    assert b"sk-canary" not in problem.problem_body() + problem.openai_body()
+    assert b"(hidden)" in problem.problem_body()
+
+
+def test_a_count_of_tokens_is_no_secret() -> None:
+    assert "= 7" in str(errors.Fault(field="max_tokens", value=7, message="is wrong"))

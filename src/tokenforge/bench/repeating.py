@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tokenforge.analysis.document import Plain, mappings, text
-from tokenforge.domain.benchmark import HIDDEN, Benchmark
+from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.runtime import Accelerator, RuntimeRef
+from tokenforge.domain.secrets import HIDDEN
 from tokenforge.runtimes.registry import find_plug
 
 _RUNS_CODE = ("command", "trust_remote_code")

@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +80,9 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         plug.recipe(runtime.version, accelerator)
         return plug.quants.get(accelerator, frozenset())
 
+    def check_args(runtime: RuntimeRef, args: Mapping[str, object]) -> None:
+        find_plug(runtime.name).check(args)
+
     return GatewayParts(
         deployments=store.deployments,
         observations=store.observations,
@@ -92,6 +96,7 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         now=_now,
         is_loopback=is_loopback,
         more=_benchmark_operations(store, accelerator),
+        check_args=check_args,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from tokenforge.domain.comparison import ComparisonSpec, Side
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.runtime import Quant, RuntimeRef
+from tokenforge.domain.secrets import HIDDEN, is_secret_name
 from tokenforge.domain.workload import Workload
 
 
@@ -52,10 +53,6 @@ class Benchmark:
     comparison: ComparisonSpec | None = None
 
 
-_SECRET_WORDS = ("key", "token", "secret", "password")
-HIDDEN = "(hidden)"
-
-
 def without_secrets(benchmark: Benchmark) -> Benchmark:
     """The benchmark as it may be shown or recorded: text in engine arguments named like a secret is hidden."""
     spec = benchmark.comparison
@@ -79,8 +76,4 @@ def _shown(side: Side) -> Side:
 
 def hide_secrets(args: Mapping[str, object]) -> dict[str, object]:
     """The same arguments, text named like a secret hidden."""
-    return {name: HIDDEN if _is_secret(name, value) else value for name, value in args.items()}
-
-
-def _is_secret(name: str, value: object) -> bool:
-    return isinstance(value, str) and any(name.lower().split("_")[-1] == word for word in _SECRET_WORDS)
+    return {name: HIDDEN if isinstance(value, str) and is_secret_name(name) else value for name, value in args.items()}

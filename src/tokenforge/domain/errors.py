@@ -7,12 +7,15 @@ is part of the type (`transient`), never a guess from the text. Secrets never en
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokenforge.domain.secrets import HIDDEN, is_secret_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One thing wrong with one field of an input.
 
     `field` is the path as the user wrote it (`workloads[0].qps`), `value` what stood there, `hint` what to write.
+    `shown` is the value as it may be told: a field that is named like a secret keeps it.
     """
 
     field: str
@@ -20,8 +23,13 @@ class Fault:
     message: str
     hint: str = ""
 
+    @property
+    def shown(self) -> object:
+        """The value, or that it is hidden."""
+        return HIDDEN if self.value is not None and is_secret_name(self.field) else self.value
+
     def __str__(self) -> str:
-        shown = repr(self.value)
+        shown = repr(self.shown)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         return f"{self.field} = {shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 

@@ -83,6 +83,7 @@ def _served(deployment: Deployment) -> Served:
         runtime=str(deployment.spec.runtime),
         created_s=int(datetime.fromisoformat(deployment.created_at).timestamp()),
         cause=_cause(deployment),
+        name=deployment.spec.name,
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
     )
 
@@ -99,6 +100,7 @@ def _endpoint(deployment: Deployment, replica: Replica) -> Endpoint | None:
         url=replica.url,
         capacity=_UNKNOWN_CAPACITY if info.max_num_seqs is None else 2 * info.max_num_seqs,
         info=info,
+        name=deployment.spec.name,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from tokenforge.domain.errors import Fault
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Want
@@ -22,7 +23,8 @@ async def infer_route(plane: DataPlane, passage: Passage) -> None:
     ask = Ask(want=want, path="/v1/completions", body=infer.completion_body(body))
     refusal = await relay(plane, passage, ask, inference.take)
     if refusal is not None:
-        await _send_problem(passage, _problem(refusal.status, refusal.body, retry_after=refusal.retry_after))
+        problem = _problem(passage, refusal.status, refusal.body, retry_after=refusal.retry_after)
+        await _send_problem(passage, problem)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class _Inference:
         """Read the worker's stream into our answer."""
         self.gathered, self.first_s = infer.Gathered(), None
         if answer.status != 200:
-            await _send_problem(self.passage, _problem(answer.status, await answer.whole(), retry_after=""))
+            await _send_problem(self.passage, _problem(self.passage, answer.status, await answer.whole()))
             return
         await self._read(answer)
         self._check()
@@ -113,15 +115,19 @@ async def _send_problem(passage: Passage, problem: Problem) -> None:
     )  # fmt: skip
 
 
-def _problem(status: int, body: bytes, *, retry_after: str) -> Problem:
-    """A worker's refusal in our own words."""
+def _problem(passage: Passage, status: int, body: bytes, *, retry_after: str = "") -> Problem:
+    """A worker's refusal in our own words, with the field that it is about."""
+    param = None
     try:
         error = json.loads(body)["error"]
-        message, code = str(error["message"]), str(error["code"])
+        message, code, param = str(error["message"]), str(error["code"]), error.get("param")
     except (ValueError, KeyError, TypeError):
         message, code = f"the worker answered HTTP {status}", "upstream_failed"
     headers = {"retry-after": retry_after} if retry_after else {}
-    return Problem(status=status, code=code, message=message, headers=headers)
+    faults: tuple[Fault, ...] = ()
+    if isinstance(param, str):
+        faults = (Fault(field=param, value=read_object(passage.body).get(param), message=message),)
+    return Problem(status=status, code=code, message=message, param=param, faults=faults, headers=headers)
 
 
 def _late_event(problem: Problem) -> bytes:

@@ -21,7 +21,7 @@ MAX_EJECT_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One ready replica. `capacity` is how many requests it may have at once."""
+    """One ready replica. `capacity` is how many requests it may have at once, `name` its deployment's."""
 
     id: str
     deployment: str
@@ -30,11 +30,12 @@ class Endpoint:
     url: str
     capacity: int
     info: RuntimeInfo
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """Who may serve a request: any deployment of the model, or those on a runtime, or one of them alone.
+    """Who may serve a request: any deployment of the model, or those on a runtime, or one (its id or name) alone.
 
     Without a model it is whatever that one deployment serves.
     """
@@ -43,10 +44,10 @@ class Want:
     runtime: str | None = None
     deployment: str | None = None
 
-    def is_met_by(self, *, model: str, runtime: str, deployment: str) -> bool:
+    def is_met_by(self, *, model: str, runtime: str, deployment: str, name: str) -> bool:
         """Whether a deployment of these may serve it."""
         is_runtime = self.runtime is None or self.runtime in (runtime, runtime.split("@")[0])
-        return is_runtime and self.model in (None, model) and self.deployment in (None, deployment)
+        return is_runtime and self.model in (None, model) and self.deployment in (None, deployment, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Served:
     created_s: int
     cause: str
     endpoints: tuple[Endpoint, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,18 @@ class RouteTable:
     def find(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it. Raises NotFound, saying which there are."""
         among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
-        fitting = tuple(one for one in among if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id))
+        fitting = tuple(
+            one for one in among
+            if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id, name=one.name)
+        )  # fmt: skip
         if fitting:
             return fitting
         model, runtime = want.model, want.runtime
         if want.deployment is not None:
-            what = "it" if model is None else f"model {model!r}"
-            raise NotFound(f"deployment {want.deployment} does not serve {what}", hint="GET /deployments lists them")
+            among = tuple(one for one in self.all() if want.deployment in (one.id, one.name))
+            said = f"deployment {want.deployment[:80]!r}"
+            what = f"{said} serves {among[0].model!r}, not {model!r}" if among else f"there is no {said}"
+            raise NotFound(what, hint="GET /deployments lists them")
         served = among
         if served:
             known = ", ".join(sorted({one.runtime for one in served}))
@@ -113,7 +120,9 @@ class _Waiter:
     without: Collection[str]
 
     def can_take(self, endpoint: Endpoint) -> bool:
-        is_met = self.want.is_met_by(model=endpoint.model, runtime=endpoint.runtime, deployment=endpoint.deployment)
+        is_met = self.want.is_met_by(
+            model=endpoint.model, runtime=endpoint.runtime, deployment=endpoint.deployment, name=endpoint.name
+        )
         return endpoint.id not in self.without and is_met
 
 

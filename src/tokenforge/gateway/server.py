@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from tokenforge.gateway.admin.app import admin_app
 from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
-from tokenforge.gateway.admin.hot_operations import HotReads, hot_operations
+from tokenforge.gateway.admin.hot_operations import HotReads
 from tokenforge.gateway.admin.keys import KeyRoutes
 from tokenforge.gateway.admin.openapi import openapi_document
 from tokenforge.gateway.admin.operation import Operation
@@ -26,7 +26,7 @@ from tokenforge.gateway.openai_routes import PATHS, openai_route
 from tokenforge.gateway.plane import DataPlane
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
-from tokenforge.protocol.deploy import Quants
+from tokenforge.protocol.deploy import CheckArgs, Quants, any_args
 from tokenforge.protocol.serving import make_server
 from tokenforge.store.base import Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
@@ -55,6 +55,7 @@ class GatewayParts:
     now: Callable[[], str]
     is_loopback: bool
     more: tuple[Operation, ...] = ()
+    check_args: CheckArgs = any_args
 
 
 def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
@@ -73,9 +74,9 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     )
     deployments = DeploymentRoutes(
         deployments=parts.deployments, events=parts.events, new_id=parts.new_id, quants=parts.quants,
-        most_replicas=parts.most_replicas, read_log=parts.read_log,
+        most_replicas=parts.most_replicas, read_log=parts.read_log, check_args=parts.check_args,
     )  # fmt: skip
-    reads = HotReads(plane=plane, document=lambda: openapi_document((*hot_operations(), *operations)))
+    reads = HotReads(plane=plane, document=lambda: openapi_document(operations))
     keys = KeyRoutes(keys=parts.keys, random=parts.random, now=parts.now, refresh=feed.refresh)
     operations = (*deployments.operations(), *keys.operations(), *parts.more, *reads.operations())
     admin = admin_app(operations, guard=ring)

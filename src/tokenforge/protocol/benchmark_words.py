@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tokenforge.domain.errors import Fault
+from tokenforge.domain.secrets import HIDDEN, is_secret_name
 from tokenforge.protocol.benchmark_body import BenchmarkBody, WorkloadBody
 
 _TAGS = frozenset({"plain", "mapping"})
-_SECRET = re.compile(r"api_?key|secret|password|authorization|credential", re.IGNORECASE)
 
 _MESSAGES: Mapping[str, str] = {
     "missing": "is missing",
@@ -28,6 +28,10 @@ _MESSAGES: Mapping[str, str] = {
     "too_short": "is empty",
     "string_too_short": "is empty",
     "string_pattern_mismatch": "is not a name",
+    "string_unicode": "has half a surrogate pair",
+    "too_long": "has more than {max_length} entries",
+    "string_too_long": "has more than {max_length} characters",
+    "bool_type": "must be true or false",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than": "must be less than {lt:g}",
@@ -48,7 +52,7 @@ def shown(value: object, *, field: str = "") -> object:
         return sorted(map(str, value))
     if isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
         return f"a list of {len(value)}"
-    return "(hidden)" if _SECRET.search(field) and value is not None else value
+    return HIDDEN if is_secret_name(field) and value is not None else value
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:

@@ -5,7 +5,9 @@ What a runtime can load is the registry's to know: it comes in as `quants`, so n
 
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,8 +24,23 @@ SOURCE = "request body"
 Quants = Callable[[RuntimeRef], frozenset[Quant]]
 """What a runtime can load here. Raises InvalidInput (field `runtime`) when there is no such runtime."""
 
+CheckArgs = Callable[[RuntimeRef, Mapping[str, object]], None]
+"""Raises InvalidInput for engine arguments that a runtime cannot use, as far as that is known without its engine."""
 
-def parse_deploy(data: Mapping[str, object], *, quants: Quants, most_replicas: int) -> DeploymentSpec:
+
+_DEFAULTS: Mapping[str, object] = {
+    "replicas": 1, "resources": Resources(), "engine_args": {}, "quant": None, "max_model_len": None,
+    "autoscale": None, "revision": None,
+}  # fmt: skip
+
+
+def any_args(runtime: RuntimeRef, args: Mapping[str, object]) -> None:
+    """A check that leaves the engine arguments to the engine."""
+
+
+def parse_deploy(
+    data: Mapping[str, object], *, quants: Quants, most_replicas: int, check_args: CheckArgs = any_args
+) -> DeploymentSpec:
     """The spec that `data` describes; without a name it gets one of model and runtime. Raises InvalidInput.
 
     `most_replicas` is what one deployment may have here: each is a process that loads its model.
@@ -38,20 +55,29 @@ def parse_deploy(data: Mapping[str, object], *, quants: Quants, most_replicas: i
     model = _model(data, told, faults)
     runtime = _runtime(data, told, faults)
     if runtime is not None:
-        faults.extend(_quant_faults(runtime, body.quant if body is not None else None, quants))
-    if body is not None and body.target is Placement.KUBERNETES:
-        faults.append(_not_here(body.target))
-    if body is not None:
-        faults.extend(_replica_faults(body.replicas, most_replicas))
+        faults.extend(_quant_faults(runtime, _quant(data), quants))
+        faults.extend(_args_faults(runtime, data.get("engine_args", {}), check_args))
+    if data.get("target") == Placement.KUBERNETES:
+        faults.append(_not_here(Placement.KUBERNETES))
+    if "replicas" not in told:
+        faults.extend(_replica_faults(data.get("replicas"), most_replicas))
     if body is None or model is None or runtime is None or faults:
         raise InvalidInput(faults, source=SOURCE)
     return _spec(body, model=model, runtime=runtime)
 
 
 def parse_patch(
-    data: Mapping[str, object], spec: DeploymentSpec, *, quants: Quants, most_replicas: int
+    data: Mapping[str, object],
+    spec: DeploymentSpec,
+    *,
+    quants: Quants,
+    most_replicas: int,
+    check_args: CheckArgs = any_args,
 ) -> DeploymentSpec:
-    """`spec` with the changes that `data` asks for. Raises InvalidInput, also for a body without any change."""
+    """`spec` with the changes that `data` asks for; null gives a field its default back.
+
+    Raises InvalidInput, also for a body without any field.
+    """
     try:
         body = PatchBody.model_validate(data)
     except ValidationError as error:
@@ -60,15 +86,26 @@ def parse_patch(
     if not given:
         hint = f"give at least one of {', '.join(PatchBody.model_fields)}"
         raise InvalidInput([Fault(field="body", value="{}", message="changes nothing", hint=hint)], source=SOURCE)
-    faults = _quant_faults(spec.runtime, body.quant, quants) + _replica_faults(body.replicas or 0, most_replicas)
+    faults = [
+        *_quant_faults(spec.runtime, body.quant, quants),
+        *_replica_faults(body.replicas, most_replicas),
+        *_args_faults(spec.runtime, body.engine_args or {}, check_args),
+    ]
     if faults:
         raise InvalidInput(faults, source=SOURCE)
-    changed: dict[str, object] = {name: getattr(body, name) for name in given}
+    return replace(spec, **_changed(body, given))
+
+
+def _changed(body: PatchBody, given: AbstractSet[str]) -> dict[str, Any]:
+    """The fields of the spec that change; what was given as null has its default."""
+    changed: dict[str, Any] = {name: getattr(body, name) for name in given}
+    for name in [name for name, value in changed.items() if value is None]:
+        changed[name] = _DEFAULTS[name]
     if body.resources is not None:
         changed["resources"] = _resources(body.resources)
     if body.autoscale is not None:
         changed["autoscale"] = _autoscale(body.autoscale)
-    return replace(spec, **changed)  # type: ignore[arg-type]
+    return changed
 
 
 def default_name(model: ModelRef, runtime: RuntimeRef) -> str:
@@ -135,8 +172,26 @@ def _quant_faults(runtime: RuntimeRef, quant: Quant | None, quants: Quants) -> l
     return [Fault(field="quant", value=str(quant), message=f"{runtime.name} can't load it", hint=hint)]
 
 
-def _replica_faults(replicas: int, most: int) -> list[Fault]:
-    if replicas <= most:
+def _quant(data: Mapping[str, object]) -> Quant | None:
+    """The quant of a body that may have other faults; None where it names none that there is."""
+    said = data.get("quant")
+    return Quant(said) if isinstance(said, str) and said in set(Quant) else None
+
+
+def _args_faults(runtime: RuntimeRef, args: object, check_args: CheckArgs) -> list[Fault]:
+    """What the runtime objects to, by the paths of this body: `engine_args.NAME`, not `engine_args.sim.NAME`."""
+    if not isinstance(args, Mapping):
+        return []
+    try:
+        check_args(runtime, args)
+    except InvalidInput as error:
+        own = f"engine_args.{runtime.name}"
+        return [replace(f, field="engine_args" + f.field.removeprefix(own)) for f in error.faults]
+    return []
+
+
+def _replica_faults(replicas: object, most: int) -> list[Fault]:
+    if not isinstance(replicas, int) or replicas <= most:
         return []
     return [Fault(field="replicas", value=replicas, message="is more than this machine is for", hint=f"up to {most}")]
 

@@ -61,7 +61,13 @@ class DeployBody(Body):
 
 
 class PatchBody(Body):
-    """What may change in a deployment that is there; an absent key stays as it is."""
+    """What may change in a deployment that is there; an absent key stays as it is, null gives it its default back."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, value: object) -> object:
+        """Nulls are said on purpose here."""
+        return value
 
     replicas: int | None = Field(default=None, ge=0, le=_MAX_REPLICAS, description="how many workers, for example 2")
     resources: ResourcesBody | None = Field(default=None, description="a mapping: gpu, gpu_type, cpu, memory")

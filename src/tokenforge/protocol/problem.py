@@ -33,6 +33,8 @@ STATUS: Mapping[type[errors.TokenForgeError], int] = {
 }
 """The only place where a kind of error gets its status."""
 
+_MOST_EXACT = 2**63
+_MAX_SHOWN = 80
 _REALM = 'Bearer realm="tokenforge"'
 _TITLES = {
     400: "Bad request",
@@ -69,7 +71,12 @@ class Problem:
 
     def openai_body(self) -> bytes:
         """`{"error": {message, type, param, code}}`."""
-        error = {"message": self.message, "type": self.openai_type, "param": self.param, "code": self.code}
+        error = {
+            "message": _text(self.message),
+            "type": self.openai_type,
+            "param": None if self.param is None else _text(self.param),
+            "code": self.code,
+        }
         return json.dumps({"error": error}).encode()
 
     def problem_body(self) -> bytes:
@@ -78,7 +85,7 @@ class Problem:
             "type": "about:blank",
             "title": _TITLES.get(self.status, "Server error"),
             "status": self.status,
-            "detail": self.message,
+            "detail": _text(self.message),
             "code": self.code,
         }
         if self.faults:
@@ -128,5 +135,20 @@ def _headers(error: errors.TokenForgeError) -> Mapping[str, str]:
 
 
 def _fault_body(fault: errors.Fault) -> dict[str, object]:
-    shown = fault.value if fault.value is None or isinstance(fault.value, bool | int | float) else str(fault.value)[:80]
-    return {"field": fault.field, "value": shown, "message": fault.message, "hint": fault.hint}
+    return {
+        "field": _text(fault.field), "value": _shown(fault.shown), "message": _text(fault.message), "hint": fault.hint
+    }  # fmt: skip
+
+
+def _shown(value: object) -> object:
+    """A value that any reader of JSON can read: no infinity, no number of a thousand digits."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) < _MOST_EXACT:
+        return value
+    return _text(str(value)[:_MAX_SHOWN])
+
+
+def _text(text: str) -> str:
+    """Without half surrogate pairs, which JSON can spell and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

@@ -78,12 +78,17 @@ class Recipe:
     process_env: Mapping[str, str] = field(default_factory=dict)
 
 
+def any_args(args: Mapping[str, object]) -> None:
+    """No opinion on engine arguments before the engine is there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimePlug:
     """What an entry point of group `tokenforge.runtimes` names: one runtime, cheap to import.
 
     `recipe(version, accelerator)` raises InvalidInput for a version it cannot make. `quants` is what the runtime can
-    load, per accelerator. `build` makes the Runtime (and may import the engine).
+    load, per accelerator. `build` makes the Runtime (and may import the engine). `check` raises InvalidInput for engine
+    arguments that cannot be used, where that is known without the engine.
     """
 
     name: str
@@ -91,3 +96,4 @@ class RuntimePlug:
     recipe: Callable[[str | None, Accelerator], Recipe]
     build: Callable[[RuntimeSpec], Runtime]
     quants: Mapping[Accelerator, frozenset[Quant]]
+    check: Callable[[Mapping[str, object]], object] = any_args

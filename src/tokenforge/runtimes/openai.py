@@ -279,4 +279,5 @@ PLUG = RuntimePlug(
     recipe=_recipe,
     build=OpenAIRuntime,
     quants=dict.fromkeys(Accelerator, frozenset(Quant)),
+    check=read_openai_settings,
 )

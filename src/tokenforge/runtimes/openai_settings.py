@@ -54,14 +54,13 @@ def read_openai_settings(args: Mapping[str, object]) -> OpenAISettings:
 
 def _fault(name: str, value: object) -> Fault | None:
     place = f"engine_args.openai.{name}"
-    shown = "(hidden)" if name == "api_key" else value
     if name not in _NAMES:
         near = difflib.get_close_matches(name, _NAMES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(_NAMES)}"
-        return Fault(field=place, value="(hidden)" if "key" in name else value, message="is unknown", hint=hint)
+        return Fault(field=place, value=value, message="is unknown", hint=hint)
     wrong = _wrong_type(name, value)
     if wrong is not None:
-        return Fault(field=place, value=shown, message=wrong)
+        return Fault(field=place, value=value, message=wrong)
     if name == "prompt_form" and value not in {"text", "token_ids"}:
         return Fault(field=place, value=value, message="is unknown", hint="write text or token_ids")
     if name == "base_url" and not str(value).startswith(("http://", "https://")):

@@ -273,4 +273,5 @@ PLUG = RuntimePlug(
     recipe=_recipe,
     build=SimRuntime,
     quants=dict.fromkeys(Accelerator, frozenset(Quant)),
+    check=read_sim_settings,
 )

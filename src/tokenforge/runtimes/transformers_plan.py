@@ -63,7 +63,7 @@ def make_recipe(version: str | None, accelerator: Accelerator) -> Recipe:
     if match is None or not SUPPORTED[0] <= (int(match[1]), int(match[2])) <= SUPPORTED[1]:
         hint = f"use {RECOMMENDED}; supported are {SUPPORTED[0][0]}.{SUPPORTED[0][1]} to {RECOMMENDED}"
         message = "its continuous batching is not known to work"
-        raise InvalidInput([Fault(field="runtimes", value=f"transformers@{version}", message=message, hint=hint)])
+        raise InvalidInput([Fault(field="runtime", value=f"transformers@{version}", message=message, hint=hint)])
     full = version if match[3] else f"{version}.0"
     on_cpu = {"OMP_NUM_THREADS": "1"} if accelerator is Accelerator.CPU else {}
     return Recipe(

@@ -45,4 +45,4 @@ def make_recipe(version: str | None, accelerator: Accelerator) -> Recipe:
 
 def _unmakeable(version: str, hint: str) -> InvalidInput:
     message = "no environment can be made for this version of vLLM"
-    return InvalidInput([Fault(field="runtimes", value=f"vllm@{version}", message=message, hint=hint)])
+    return InvalidInput([Fault(field="runtime", value=f"vllm@{version}", message=message, hint=hint)])

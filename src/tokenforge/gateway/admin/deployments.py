@@ -21,7 +21,7 @@ from tokenforge.gateway.admin.operation import (
     whole_number,
 )
 from tokenforge.gateway.admin.schemas import DEPLOYMENT, DEPLOYMENTS
-from tokenforge.protocol.deploy import Quants, parse_deploy, parse_patch
+from tokenforge.protocol.deploy import CheckArgs, Quants, any_args, parse_deploy, parse_patch
 from tokenforge.protocol.deploy_body import DeployBody, PatchBody
 from tokenforge.protocol.deployment_answer import deployment_answer
 from tokenforge.protocol.openai_fields import read_object
@@ -49,6 +49,7 @@ class DeploymentRoutes:
     quants: Quants
     most_replicas: int
     read_log: ReadLog
+    check_args: CheckArgs = any_args
 
     def operations(self) -> tuple[Operation, ...]:
         """What is offered."""
@@ -88,7 +89,7 @@ class DeploymentRoutes:
         """202 with the Deployment, new or not."""
         body = await body_bytes(request)
         data = read_object(body)
-        spec = parse_deploy(data, quants=self.quants, most_replicas=self.most_replicas)
+        spec = parse_deploy(data, quants=self.quants, most_replicas=self.most_replicas, check_args=self.check_args)
         made, is_new = await self.deployments.create(
             spec,
             identity=DeploymentId(self.new_id()),
@@ -114,7 +115,9 @@ class DeploymentRoutes:
         identity = await self._id(request)
         made = await self.deployments.change(
             identity,
-            lambda spec: parse_patch(data, spec, quants=self.quants, most_replicas=self.most_replicas),
+            lambda spec: parse_patch(
+                data, spec, quants=self.quants, most_replicas=self.most_replicas, check_args=self.check_args
+            ),
         )
         await self.events.append(made.id, reason="Changed", message=f"generation {made.generation} is wanted")
         return json_answer(deployment_answer(made), status=202)

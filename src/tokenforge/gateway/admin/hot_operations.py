@@ -28,8 +28,9 @@ class HotReads:
     document: Callable[[], object]
 
     def operations(self) -> tuple[Operation, ...]:
-        """What is offered."""
+        """What is offered; the data plane's own routes too, so that a wrong method there is 405."""
         return (
+            *hot_operations(),
             Operation(
                 method="GET", path="/v1/models", summary="Models that are deployed", handle=self.models,
                 needs=READ, answers={200: MODELS},

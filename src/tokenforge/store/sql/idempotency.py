@@ -24,7 +24,7 @@ def made_by(
     if row is None:
         return None
     if row[0] != key.body_sha256:
-        message = f"Idempotency-Key {key.key[:64]!r} was used with another body"
+        message = f"Idempotency-Key {key.key.split(' ', 2)[-1][:64]!r} was used with another body"
         raise KeyReused(message, hint="Send a new key for a new request")
     if db.execute(f"SELECT 1 FROM {among} WHERE id = ?", (row[1],)).fetchone() is None:
         db.execute("DELETE FROM idempotency WHERE key = ?", (key.key,))
