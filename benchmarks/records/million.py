@@ -22,9 +22,9 @@ import numpy as np
 
 from tokenforge.bench.driver.job import DriveResult
 from tokenforge.bench.driver.reading import driver_reading
-from tokenforge.bench.execute import RunLog
 from tokenforge.bench.journal import Heartbeat, JournalWriter
 from tokenforge.bench.outcome import Circumstances, report_again, write_outcome
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import read_trial
 from tokenforge.domain.benchmark import Benchmark

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -15,7 +16,7 @@ INFER = {
     "model": "synthetic:tiny", "runtime": "sim", "prompt": "Explain KV cache",
     "max_tokens": 16, "temperature": 0.2, "top_p": 0.95, "stream": False,
 }  # fmt: skip
-BENCHMARK = {
+BENCHMARK: dict[str, Any] = {
     "model": "synthetic:tiny",
     "runtimes": ["sim"],
     "workloads": [{"name": "qa-short", "qps": 5, "duration_s": 2, "prompt_len": 64, "gen_tokens": 8}],
@@ -67,6 +68,21 @@ def test_the_first_specifications_benchmark_runs_and_its_report_opens(platform: 
     assert {one["name"] for one in files} == {"report.html", "report.md", "record.json", "requests.parquet"}
     record = platform.call("GET", f"/runs/{run}/artifacts/record.json")[1]
     assert record["runs"][0]["engine"]["simulated"] is True
+
+
+def test_a_run_that_is_cancelled_in_its_trial_ends_and_the_next_one_is_measured(platform: Up) -> None:
+    long = {**BENCHMARK["workloads"][0], "name": "long", "duration_s": 300}
+    _, made = platform.call("POST", "/benchmarks/run", {**BENCHMARK, "workloads": [long, *BENCHMARK["workloads"]]})
+    first, second = (run["id"] for run in made["runs"])
+    wait_for(lambda: platform.call("GET", f"/runs/{first}")[1]["status"] == "running", limit_s=30)
+    status, cancelled = platform.call("POST", f"/runs/{first}/cancel")
+    assert (status, cancelled["status"]) == (202, "cancelled")
+    wait_for(lambda: platform.call("GET", f"/runs/{second}")[1]["status"] == "succeeded", limit_s=60)
+    assert platform.call("GET", f"/benchmarks/{made['id']}")[1]["status"] == "cancelled"
+    record = platform.call("GET", f"/runs/{second}/artifacts/record.json")[1]
+    assert [(run["workload"], run["status"]) for run in record["runs"]] == [
+        ("long", "cancelled"), ("qa-short", "succeeded"),
+    ]  # fmt: skip
 
 
 def test_the_official_openai_client_works_unchanged(platform: Up) -> None:

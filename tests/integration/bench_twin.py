@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--targets", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--withdrawn", type=Path)
     asked = parser.parse_args()
     body = json.loads(asked.file.read_text())
     sys.stderr.write(f"targets {asked.targets.read_text()}\n")

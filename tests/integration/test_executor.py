@@ -146,6 +146,39 @@ async def test_a_cancelled_benchmark_leaves_no_process(place: Place) -> None:
     assert (await place.store.benchmarks.get(identity)).status is RunStatus.CANCELLED
 
 
+async def test_a_run_that_is_cancelled_while_others_go_on_is_told_to_the_process(
+    place: Place,
+) -> None:
+    identity = await place.queue(seed=3, runtimes=("sim", "vllm"))
+    running = await place.status(identity, RunStatus.RUNNING)
+    await place.store.benchmarks.step(identity, to=RunStatus.CANCELLED, lease=None, runs=(running.runs[0].id,))
+    told = Path(running.facts["folder"]).with_name("withdrawn.json")
+    async with asyncio.timeout(5):
+        while not told.exists():  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.02)
+    assert [row["runtime"] for row in json.loads(told.read_text())] == ["sim"]
+    assert (await place.store.benchmarks.get(identity)).status is RunStatus.RUNNING
+    await place.store.benchmarks.step(identity, to=RunStatus.CANCELLED, lease=None)
+
+
+async def test_a_runtime_that_does_not_come_up_can_be_cancelled_and_the_others_are_measured(place: Place) -> None:
+    identity = await place.queue(seed=0, runtimes=("sim", "vllm"))
+    async with asyncio.timeout(10):
+        while len(deployed := await place.store.deployments.list()) < 2:  # noqa: ASYNC110 - polled like a user
+            await asyncio.sleep(0.02)
+    (slow,) = [one for one in deployed if one.spec.runtime.name == "vllm"]
+    (run,) = [r for r in (await place.store.benchmarks.get(identity)).runs if r.runtime == "vllm"]
+    await place.store.benchmarks.step(identity, to=RunStatus.CANCELLED, lease=None, runs=(run.id,))
+    async with asyncio.timeout(10):
+        while len((now := await place.store.benchmarks.get(identity)).open_runs):
+            for one in deployed:
+                phase = Phase.STARTING if one.id == slow.id else Phase.READY
+                await place.store.observations.observe(one.id, Observed(generation=1, phase=phase), lease=place.lease)
+            await asyncio.sleep(0.02)
+    assert {run.runtime: run.status for run in now.runs} == {"sim": "succeeded", "vllm": "cancelled"}
+    assert all(one.is_deleting for one in await place.store.deployments.list())
+
+
 async def test_when_control_is_asked_to_end_the_benchmark_is_interrupted(place: Place) -> None:
     identity = await place.queue(seed=3)
     await place.status(identity, RunStatus.RUNNING)

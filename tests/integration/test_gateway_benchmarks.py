@@ -50,12 +50,39 @@ async def test_the_newest_runs_come_first(rig: Rig) -> None:
     assert len(listed) == 2
 
 
-async def test_a_queued_benchmark_can_be_cancelled(rig: Rig) -> None:
+async def test_one_run_is_cancelled_and_the_others_go_on(rig: Rig) -> None:
     _, made, _ = await rig.post("/benchmarks/run", BODY)
-    status, body, _ = await rig.post(f"/runs/{made['runs'][0]['id']}/cancel", {})
-    assert (status, body["status"]) == (202, "cancelled")
+    first, second = (run["id"] for run in made["runs"])
+    status, body, _ = await rig.post(f"/runs/{first}/cancel", {})
+    assert (status, body["id"], body["status"]) == (202, first, "cancelled")
+    assert (await rig.get(f"/runs/{second}"))[1]["status"] == "queued"
+    assert (await rig.get(f"/benchmarks/{made['id']}"))[1]["status"] == "queued"
+    _, events, _ = await rig.get(f"/runs/{second}/events?follow=false")
+    assert b"qa-short on sim" in events
+
+
+async def test_a_benchmark_is_cancelled_with_all_its_runs(rig: Rig) -> None:
+    _, made, _ = await rig.post("/benchmarks/run", BODY)
+    for _ in range(2):  # the second changes nothing
+        status, body, _ = await rig.post(f"/benchmarks/{made['id']}/cancel", {})
+        assert (status, body["status"], {run["status"] for run in body["runs"]}) == (202, "cancelled", {"cancelled"})
     _, events, _ = await rig.get(f"/runs/{made['runs'][0]['id']}/events")
-    assert b"cancelled over the API" in events
+    assert events.count(b"cancelled over the API") == 2
+
+
+async def test_what_is_over_cannot_be_cancelled(rig: Rig) -> None:
+    _, made, _ = await rig.post("/benchmarks/run", BODY)
+    await rig.store.benchmarks.step(made["id"], to=RunStatus.FAILED, lease=rig.lease)
+    for path in (f"/runs/{made['runs'][0]['id']}/cancel", f"/benchmarks/{made['id']}/cancel"):
+        status, body, _ = await rig.post(path, {})
+        assert (status, body["code"], "over: failed" in body["detail"]) == (409, "already_over", True)
+
+
+async def test_benchmarks_are_listed_the_newest_first(rig: Rig) -> None:
+    made = [(await rig.post("/benchmarks/run", BODY))[1] for _ in range(2)]
+    listed = (await rig.get("/benchmarks"))[1]["benchmarks"]
+    assert sorted(one["id"] for one in listed) == sorted(one["id"] for one in made)
+    assert (await rig.get("/benchmarks?limit=0"))[0] == 400
 
 
 async def test_files_are_404_until_they_are_written_and_then_served(rig: Rig, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from test_journal import written
 
 from tokenforge.bench.calibration.subjects import subjects_of
 from tokenforge.bench.driver.job import Endpoint
-from tokenforge.bench.execute import RunLog
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import read_trial
 from tokenforge.domain.plan import PromptForm

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tokenforge.bench.comparing import Means, ask_parity
-from tokenforge.bench.execute import RunLog
 from tokenforge.bench.observe import Silence
 from tokenforge.bench.order import trial_order
 from tokenforge.bench.parity import ParityAsk
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.sides import Opening, Sides, changes_before, choose_restart, made_alike
 from tokenforge.bench.targets import Target
 from tokenforge.domain.benchmark import Order

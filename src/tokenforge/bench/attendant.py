@@ -7,7 +7,7 @@ from tokenforge.bench.order import Step
 from tokenforge.bench.targets import Target
 
 if TYPE_CHECKING:
-    from tokenforge.bench.execute import RunLog
+    from tokenforge.bench.run_log import RunLog
 
 
 class Attendant(Protocol):

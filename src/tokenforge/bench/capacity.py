@@ -15,8 +15,9 @@ from tokenforge.analysis.dependence import effective_events, effective_size
 from tokenforge.analysis.document import read_facts
 from tokenforge.analysis.throughput import good_requests
 from tokenforge.analysis.trials import measure_trials
-from tokenforge.bench.execute import Offering, RunLog, run_trials
+from tokenforge.bench.execute import Offering, run_trials
 from tokenforge.bench.observe import Observer
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import TrialRecords
 from tokenforge.domain.benchmark import Benchmark

@@ -20,16 +20,16 @@ from tokenforge.bench.idle import IdleWatch
 from tokenforge.bench.observe import Observer, TrialStart
 from tokenforge.bench.order import Step, trial_order
 from tokenforge.bench.plan import plan_trial
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.server_reading import ServerSays, ask_server, reading_between
 from tokenforge.bench.targets import Target
-from tokenforge.bench.trial_records import TrialRecords, read_trial
+from tokenforge.bench.trial_records import read_trial
+from tokenforge.bench.withdrawn import NOTHING_WITHDRAWN, Withdrawn
 from tokenforge.domain.benchmark import Benchmark
-from tokenforge.domain.benchmark_record import ServerReading, TrialRecord
-from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
+from tokenforge.domain.errors import TokenForgeError
 from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
 from tokenforge.domain.record import Outcome
 from tokenforge.domain.run import RunStatus
-from tokenforge.domain.workload import Workload
 
 _WARMUP_REQUESTS = 8
 _WARMUP_CLIENTS = 4
@@ -38,69 +38,18 @@ _WARMUP_TRIAL = 999_999  # not a round number: its place in a dataset of a round
 _SETTLE_S = 0.2
 
 
-@dataclass(slots=True, kw_only=True)
-class RunLog:
-    """What one run (a workload on a target) has gathered so far; `starts` counts its engine's restarts."""
-
-    target: Target
-    workload: Workload
-    status: RunStatus = RunStatus.QUEUED
-    cause: str | None = None
-    cause_code: str | None = None
-    last_words: tuple[str, ...] = ()
-    trials: list[TrialRecord] = field(default_factory=list)
-    recorded: list[TrialRecords] = field(default_factory=list)
-    starts: int = 0
-
-    def keep(
-        self,
-        plan: TrialPlan,
-        result: DriveResult,
-        *,
-        position: int,
-        began: datetime,
-        server: ServerReading | None = None,
-        idle_cpu_share: float | None = None,
-    ) -> None:
-        """Add what one trial recorded, whole or broken, and what the server said of itself in it."""
-        self.recorded.append(result.recorded)
-        self.trials.append(
-            TrialRecord(
-                trial=plan.trial,
-                position=position,
-                seed=plan.seed,
-                plan_digest=plan.digest,
-                planned_requests=len(plan.requests),
-                started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                duration_s=result.recorded.last_end_ns / 1e9,
-                notes=plan.notes,
-                driver=result.reading,
-                server=server,
-                engine_start=self.starts,
-                idle_cpu_share=idle_cpu_share,
-            )
-        )
-
-    def fail(self, error: BaseException) -> None:
-        """Close the run with the error's kind and words."""
-        interrupted = isinstance(error, RunInterrupted | asyncio.CancelledError)
-        self.status = RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED
-        self.cause = str(error) or "interrupted before its plan was done"
-        self.cause_code = error.code if isinstance(error, TokenForgeError) else None
-        self.last_words = error.last_words if isinstance(error, WorkerFailed) else ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offering:
     """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan.
 
-    `processes` None: as many as the plan needs by `capacity`.
+    `processes` None: as many as the plan needs by `capacity`. `withdrawn` are runs that are not wanted any more.
     """
 
     endpoint: Endpoint
     folder: Path
     capacity: Capacity
     processes: int | None = None
+    withdrawn: Withdrawn = NOTHING_WITHDRAWN
 
 
 def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
@@ -131,9 +80,14 @@ async def run_trials(
     for position, step in enumerate(steps):
         row = logs[step.workload * width : (step.workload + 1) * width]
         log = row[step.runtime]
+        if offering.withdrawn.holds(log.name):
+            log.withdraw()
+            continue
         try:
             idle = await attendant.before(row, step, position=position)
-            await stage.run(log, step, position=position, idle=idle)
+            trial = stage.run(log, step, position=position, idle=idle)
+            if not await offering.withdrawn.unless(log.name, trial):
+                log.withdraw()
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             log.fail(error)
             ended = error
@@ -144,7 +98,7 @@ async def run_trials(
 
 def _close(logs: Sequence[RunLog], ended: BaseException | None, *, trials: int) -> None:
     for log in logs:
-        if log.status in {RunStatus.FAILED, RunStatus.INTERRUPTED}:
+        if log.status in {RunStatus.FAILED, RunStatus.INTERRUPTED, RunStatus.CANCELLED}:
             continue
         if len(log.trials) == trials:
             log.status = RunStatus.SUCCEEDED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tokenforge.analysis.summary import summarise
 from tokenforge.bench.driver.job import Endpoint
-from tokenforge.bench.execute import RunLog
+from tokenforge.bench.run_log import RunLog
 from tokenforge.domain.benchmark import Benchmark, without_secrets, without_userinfo
 from tokenforge.domain.benchmark_record import BenchmarkRecord, RunRecord
 from tokenforge.domain.calibration import Calibration

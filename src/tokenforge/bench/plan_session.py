@@ -7,8 +7,8 @@ from dataclasses import replace
 from tokenforge.analysis.capacity_search import SearchRules
 from tokenforge.bench.capacity import TargetSearch, search_capacity
 from tokenforge.bench.environment import read_pressure
-from tokenforge.bench.execute import RunLog
 from tokenforge.bench.outcome import Outcome
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.session import Request, finish, make_offering, stop_workers
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
 from tokenforge.store.artifacts import open_run_folder

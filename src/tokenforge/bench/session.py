@@ -20,9 +20,11 @@ from tokenforge.bench.ceilings import known_ceilings
 from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share, throttled_share
-from tokenforge.bench.execute import Offering, RunLog, open_logs, run_trials
+from tokenforge.bench.execute import Offering, open_logs, run_trials
 from tokenforge.bench.plan import check_workloads
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
+from tokenforge.bench.withdrawn import NOTHING_WITHDRAWN, Withdrawn
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.canonical import to_plain
@@ -41,7 +43,7 @@ _JOURNALS = "journals"
 class Request:
     """What to run and where to write it. `command` goes into the record, so it must hold no secret.
 
-    `calibrate`: measure the load generator's own error after the trials.
+    `calibrate`: measure the load generator's own error after the trials. `withdrawn`: runs cancelled meanwhile.
     """
 
     benchmark: Benchmark
@@ -50,6 +52,7 @@ class Request:
     endpoint: Endpoint = Endpoint.COMPLETIONS
     processes: int | None = None
     calibrate: bool = True
+    withdrawn: Withdrawn = NOTHING_WITHDRAWN
 
 
 async def run_benchmark(request: Request, *, kit: Kit) -> "tuple[Outcome, BaseException | None]":
@@ -125,7 +128,10 @@ def make_offering(request: Request, *, part: str = "000") -> Offering:
     """How the trials of one part of the request are offered."""
     folder = request.folder / _JOURNALS / part
     capacity = measure_capacity()
-    return Offering(endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes)
+    return Offering(
+        endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes,
+        withdrawn=request.withdrawn,
+    )  # fmt: skip
 
 
 async def machine_facts(models: Sequence[ResolvedModel], kit: Kit) -> Mapping[str, object]:

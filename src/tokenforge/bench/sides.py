@@ -7,10 +7,10 @@ that is a server known by its address is never stopped.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tokenforge.bench.execute import RunLog
 from tokenforge.bench.observe import Observer
 from tokenforge.bench.order import Step
 from tokenforge.bench.prompts import PromptTokenizer
+from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Target
 from tokenforge.domain.comparison import QUAD_BLOCKS, SIDES, Restart
 from tokenforge.domain.plan import PromptForm

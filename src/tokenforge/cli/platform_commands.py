@@ -139,9 +139,10 @@ def run_queued(
     file: Annotated[Path, typer.Argument(help="The benchmark.")],
     targets: Annotated[Path, typer.Option(help="JSON: where each runtime of each model is up.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    withdrawn: Annotated[Path | None, typer.Option(help="JSON: runs that are cancelled while it runs.")] = None,
     lifeline_fd: Lifeline = None,
 ) -> None:
     """Run a benchmark on deployments that are up (control starts this)."""
     from tokenforge.cli import queued as command
 
-    raise typer.Exit(command.run(file=file, targets=targets, out=out, lifeline_fd=lifeline_fd))
+    raise typer.Exit(command.run(file=file, targets=targets, out=out, withdrawn=withdrawn, lifeline_fd=lifeline_fd))

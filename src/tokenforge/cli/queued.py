@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tokenforge.bench.benchmark_file import load_benchmark
 from tokenforge.bench.session import Request, run_benchmark
+from tokenforge.bench.withdrawn import Withdrawn
 from tokenforge.cli.bench import say_why, until_stopped
 from tokenforge.cli.progress import PlainProgress
 from tokenforge.cli.results import remember
@@ -17,14 +18,19 @@ from tokenforge.settings import read_settings
 from tokenforge.worker.process import hold_lifeline
 
 
-def run(*, file: Path, targets: Path, out: Path, lifeline_fd: int | None) -> int:
-    """Do it; progress goes to standard error, one line a step. `targets` is a JSON list of model, runtime, url."""
+def run(*, file: Path, targets: Path, out: Path, withdrawn: Path | None, lifeline_fd: int | None) -> int:
+    """Do it; progress goes to standard error, one line a step.
+
+    `targets` is a JSON list of model, runtime, url; `withdrawn` one of runs that are cancelled, read again and again.
+    """
     if lifeline_fd is not None:
         hold_lifeline(lifeline_fd, lambda: os.kill(os.getpid(), signal.SIGINT))
     attached = {(row["model"], row["runtime"]): row["url"] for row in json.loads(targets.read_text())}
     settings = read_settings()
     headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    request = Request(benchmark=load_benchmark(file), folder=out, command="POST /benchmarks/run")
+    request = Request(
+        benchmark=load_benchmark(file), folder=out, command="POST /benchmarks/run", withdrawn=Withdrawn(withdrawn)
+    )
     with PlainProgress(sys.stderr) as observer:
         kit = replace(make_kit(settings, observer), attached=attached, attached_headers=headers)
         outcome, ended = until_stopped(run_benchmark(request, kit=kit))

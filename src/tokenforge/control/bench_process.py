@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tokenforge.cluster.local_group import kill_group
 from tokenforge.cluster.local_ledger import ProcessMark, is_alive, mark_of
+from tokenforge.protocol.withdrawn import RunName, runs_to_json
 
 _INTERRUPT_LIMIT_S = 60.0
 _LAST_LINES = 20
@@ -36,6 +37,8 @@ class BenchProcess:
 
     process: asyncio.subprocess.Process
     last_lines: deque[str]
+    withdrawn_path: Path
+    _withdrawn: str = ""
 
     @property
     def mark(self) -> str:
@@ -52,6 +55,15 @@ class BenchProcess:
                 self.last_lines.append(text)
                 await tell(text)
         return await self.process.wait()
+
+    def withdraw(self, runs: Sequence[RunName]) -> None:
+        """Tell it which runs are not wanted any more; nothing is written when it knows."""
+        text = runs_to_json(runs)
+        if runs and text != self._withdrawn:
+            self._withdrawn = text
+            partial = self.withdrawn_path.with_suffix(".partial")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(self.withdrawn_path)
 
     async def interrupt(self) -> None:
         """Ask it to end in order, keeping what it recorded; then by force. No process of it is left."""
@@ -74,7 +86,8 @@ async def start_bench(
 ) -> BenchProcess:
     """Write what it reads into `folder` and start it; its results will be in `folder/result`. `key` goes along."""
     file, places = await asyncio.to_thread(_write, folder, body, targets)
-    own = (str(file), "--targets", str(places), "--out", str(folder / "result"))
+    withdrawn = folder / "withdrawn.json"
+    own = (str(file), "--targets", str(places), "--out", str(folder / "result"), "--withdrawn", str(withdrawn))
     process = await asyncio.create_subprocess_exec(
         *command.head,
         *own,
@@ -86,7 +99,7 @@ async def start_bench(
         env={**command.env, "TOKENFORGE_API_KEY": key},
         start_new_session=True,
     )
-    return BenchProcess(process, deque(maxlen=_LAST_LINES))
+    return BenchProcess(process, deque(maxlen=_LAST_LINES), withdrawn)
 
 
 def _write(folder: Path, body: Mapping[str, object], targets: Sequence[Mapping[str, str]]) -> tuple[Path, Path]:

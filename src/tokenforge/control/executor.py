@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tokenforge.control.bench_process import BenchCommand, kill_marked, start_bench
 from tokenforge.control.load_keys import LoadKeys
+from tokenforge.control.remainder import remainder, withdrawn
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.errors import LeaseLost, NotFound, TokenForgeError, WorkerFailed
@@ -93,10 +94,11 @@ class Executor:
             now = await self._step(queued, RunStatus.PREPARING, lease, facts={"folder": str(folder / "result")})
             if now.status is not RunStatus.PREPARING:
                 return  # cancelled in this very moment
-            targets = await self._deployed(queued, lease)
-            if targets is None:
-                return
-            await self._measure(queued, folder, targets, stop)
+            while (targets := await self._deployed(now, lease)) is None:
+                now = await self.benchmarks.get(queued.id)
+                if not now.open_runs:
+                    return
+            await self._measure(now, folder, targets, stop)
         except LeaseLost:
             raise
         except (TokenForgeError, OSError) as error:
@@ -105,13 +107,12 @@ class Executor:
             await self._clean(await self.benchmarks.get(queued.id))
 
     async def _deployed(self, queued: QueuedBenchmark, lease: Lease) -> list[Mapping[str, str]] | None:
-        """Where the load goes, once all is ready; None when it was cancelled meanwhile."""
-        body = {name: value for name, value in queued.body.items() if name != "keep"}
-        benchmark = parse_benchmark(body, formats=self.formats)
+        """Where the load goes, once all is ready; None when one of its runs was cancelled meanwhile."""
+        benchmark = parse_benchmark(remainder(queued), formats=self.formats)
         if benchmark.order is Order.SEQUENTIAL:
             return []  # one engine at a time: the process starts them itself
         places: dict[tuple[str, str], DeploymentId] = {}
-        made: list[str] = []
+        made: list[str] = json.loads(queued.facts.get("made", "[]"))
         for model in benchmark.models:
             for runtime in benchmark.runtimes:
                 deployment, is_new = await self._ensure(queued, benchmark, model, runtime)
@@ -150,7 +151,7 @@ class Executor:
         )
 
     async def _until_ready(self, queued: QueuedBenchmark, wanted: tuple[DeploymentId, ...]) -> bool:
-        """Wait; False when it was cancelled. Raises WorkerFailed with the cause when one keeps failing."""
+        """Wait; False when a run was cancelled. Raises WorkerFailed with the cause when one keeps failing."""
         async with asyncio.timeout(READY_LIMIT_S):
             while True:
                 there = [await self.deployments.get(identity) for identity in wanted]
@@ -161,7 +162,7 @@ class Executor:
                     if deployment.observed.failures >= MOST_FAILURES and healthy is not None and not healthy.is_true:
                         message = f"deployment {deployment.spec.name} does not come up: {healthy.message}"
                         raise WorkerFailed(message, last_words=healthy.last_words)
-                if (await self.benchmarks.get(queued.id)).status is RunStatus.CANCELLED:
+                if withdrawn(await self.benchmarks.get(queued.id)) != withdrawn(queued):
                     return False
                 await asyncio.sleep(POLL_S)
 
@@ -169,13 +170,16 @@ class Executor:
         self, queued: QueuedBenchmark, folder: Path, targets: list[Mapping[str, str]], stop: asyncio.Event
     ) -> None:
         """Offer the load in a process of its own; then every run has its end."""
-        body = {name: value for name, value in queued.body.items() if name != "keep"}
         key = await self.load_keys.make(queued.id)
-        bench = await start_bench(self.command, folder=folder, body=body, targets=targets, key=key)
+        bench = await start_bench(self.command, folder=folder, body=remainder(queued), targets=targets, key=key)
         await self._step(queued, RunStatus.RUNNING, self._held(), facts={"process": bench.mark})
         work = asyncio.create_task(bench.follow(lambda line: self._tell(queued, line)))
         try:
-            while not work.done() and not stop.is_set() and not await self._is_cancelled(queued):
+            while not work.done() and not stop.is_set():
+                now = await self.benchmarks.get(queued.id)
+                if not now.open_runs:
+                    break
+                bench.withdraw(withdrawn(now))
                 await asyncio.wait({work}, timeout=POLL_S)
             is_cut = not work.done()
             if is_cut:
@@ -218,9 +222,6 @@ class Executor:
         for identity in json.loads(benchmark.facts.get("made", "[]")):
             with contextlib.suppress(NotFound):
                 await self.deployments.delete(DeploymentId(identity))
-
-    async def _is_cancelled(self, queued: QueuedBenchmark) -> bool:
-        return (await self.benchmarks.get(queued.id)).status is RunStatus.CANCELLED
 
     def _step(
         self, queued: QueuedBenchmark, to: RunStatus, lease: Lease, *, cause: str = "",

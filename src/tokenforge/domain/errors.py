@@ -79,6 +79,12 @@ class AlreadyExists(TokenForgeError):
     code = "already_exists"
 
 
+class AlreadyOver(TokenForgeError):
+    """What was to be cancelled has ended by itself: HTTP 409."""
+
+    code = "already_over"
+
+
 class KeyReused(TokenForgeError):
     """An idempotency key came again with another body: HTTP 422. The first answer stands."""
 

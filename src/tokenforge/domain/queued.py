@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from tokenforge.domain.run import RunStatus
 
+OPEN = frozenset({RunStatus.QUEUED, RunStatus.PREPARING, RunStatus.RUNNING})
+"""Of a run that goes on, or will."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedRun:
@@ -27,6 +30,11 @@ class QueuedBenchmark:
     runs: tuple[QueuedRun, ...]
     created_at: str
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def open_runs(self) -> tuple[QueuedRun, ...]:
+        """Those that have not ended."""
+        return tuple(run for run in self.runs if run.status in OPEN)
 
     @property
     def status(self) -> RunStatus:

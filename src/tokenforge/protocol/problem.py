@@ -19,6 +19,7 @@ STATUS: Mapping[type[errors.TokenForgeError], int] = {
     errors.NotFound: 404,
     errors.PortInUse: 409,
     errors.AlreadyExists: 409,
+    errors.AlreadyOver: 409,
     errors.RunInterrupted: 409,
     errors.TooLarge: 413,
     errors.KeyReused: 422,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tokenforge.bench.calibration.calibrate import Subject
 from tokenforge.bench.calibration.load import Load, hardest, observed_load
 from tokenforge.bench.driver.job import Endpoint
-from tokenforge.bench.execute import RunLog
+from tokenforge.bench.run_log import RunLog
 from tokenforge.domain.workload import Arrival
 
 _SAMPLE = 200

@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from tokenforge.domain.benchmark import Benchmark
-from tokenforge.domain.errors import Fault, InvalidInput, NotFound
-from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
+from tokenforge.domain.errors import AlreadyOver, Fault, InvalidInput, NotFound
+from tokenforge.domain.queued import QueuedBenchmark, QueuedRun, benchmark_status
 from tokenforge.domain.run import RunStatus
 from tokenforge.gateway.admin import events
 from tokenforge.gateway.admin.idempotency import PARAMETER as IDEMPOTENCY
 from tokenforge.gateway.admin.idempotency import idempotency_key
 from tokenforge.gateway.admin.operation import Operation, Parameter, body_bytes, json_answer, whole_number
-from tokenforge.gateway.admin.schemas import ARTIFACTS, BENCHMARK, RUN, RUNS
+from tokenforge.gateway.admin.schemas import ARTIFACTS, BENCHMARK, BENCHMARKS, RUN, RUNS
 from tokenforge.protocol.benchmark import parse_benchmark
 from tokenforge.protocol.benchmark_body import BenchmarkBody
 from tokenforge.protocol.benchmark_workload_rules import Formats
@@ -29,6 +29,7 @@ _FILES = {
     "requests.parquet": "application/vnd.apache.parquet",
 }
 _OVER = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED)
+_CANCELLED = "cancelled over the API"
 _LIMIT = Parameter(
     name="limit",
     place="query",
@@ -66,6 +67,14 @@ class BenchmarkRoutes:
                 answers={200: BENCHMARK}, problems=(404,),
             ),
             Operation(
+                method="GET", path="/benchmarks", summary="All benchmarks, the newest first", handle=self.benchmarks_,
+                needs="bench", answers={200: BENCHMARKS}, problems=(400,), parameters=(_LIMIT,),
+            ),
+            Operation(
+                method="POST", path="/benchmarks/{id}/cancel", summary="Cancel a benchmark with all its runs",
+                handle=self.cancel_all, needs="bench", answers={202: BENCHMARK}, problems=(404, 409),
+            ),
+            Operation(
                 method="GET", path="/runs", summary="All runs, the newest first", handle=self.list, needs="bench",
                 answers={200: RUNS}, problems=(400,), parameters=(_LIMIT,),
             ),
@@ -90,8 +99,8 @@ class BenchmarkRoutes:
                 needs="bench", answers={200: "*/*"}, problems=(404,),
             ),
             Operation(
-                method="POST", path=f"{one}/cancel", summary="Cancel the benchmark of a run", handle=self.cancel,
-                needs="bench", answers={202: BENCHMARK}, problems=(404,),
+                method="POST", path=f"{one}/cancel", summary="Cancel one run; the others go on", handle=self.cancel,
+                needs="bench", answers={202: RUN}, problems=(404, 409),
             ),
         )  # fmt: skip
 
@@ -109,6 +118,11 @@ class BenchmarkRoutes:
         queued = QueuedBenchmark(id=self.new_id(), body=data, runs=runs, created_at="")
         kept = await self.benchmarks.enqueue(queued, idempotency=idempotency_key(request, body))
         return json_answer(_benchmark(kept), status=202, headers={"location": f"/benchmarks/{kept.id}"})
+
+    async def benchmarks_(self, request: Request) -> Response:
+        """The newest of them."""
+        limit = whole_number(request, "limit", default=100, low=1, high=1_000)
+        return json_answer({"benchmarks": [_benchmark(one) for one in await self.benchmarks.list(limit=limit)]})
 
     async def benchmark(self, request: Request) -> Response:
         """One of them."""
@@ -153,12 +167,30 @@ class BenchmarkRoutes:
         return await self._file(request, str(request.path_params["name"]))
 
     async def cancel(self, request: Request) -> Response:
-        """What has not ended is cancelled: all runs of a benchmark share their machine, so they end together."""
-        benchmark, _ = await self._find(request)
-        cause = "cancelled over the API"
-        made = await self.benchmarks.step(benchmark.id, to=RunStatus.CANCELLED, lease=None, cause=cause)
-        await self.events.append(benchmark.id, reason="Cancelled", message=cause)
-        return json_answer(_benchmark(made), status=202)
+        """That run alone is not measured any more; the others of its benchmark go on."""
+        benchmark, run = await self._find(request)
+        made = await self._cancel(benchmark, (run,))
+        return json_answer(_run(made, next(one for one in made.runs if one.id == run.id)), status=202)
+
+    async def cancel_all(self, request: Request) -> Response:
+        """What has not ended is cancelled; what has stays as it is."""
+        benchmark = await self.benchmarks.get(str(request.path_params["id"]))
+        return json_answer(_benchmark(await self._cancel(benchmark, benchmark.runs)), status=202)
+
+    async def _cancel(self, benchmark: QueuedBenchmark, runs: tuple[QueuedRun, ...]) -> QueuedBenchmark:
+        """Cancel these; what is cancelled already is no error. Raises AlreadyOver where nothing was left to cancel."""
+        ids = {run.id for run in runs}
+        made = await self.benchmarks.step(benchmark.id, to=RunStatus.CANCELLED, lease=None, cause=_CANCELLED, runs=ids)
+        before = {run.id for run in benchmark.runs if run.status is RunStatus.CANCELLED}
+        now = [run for run in made.runs if run.id in ids and run.status is RunStatus.CANCELLED]
+        if not now:
+            said = f"run {runs[0].id} is over" if len(runs) == 1 else f"all runs of benchmark {benchmark.id} are over"
+            raise AlreadyOver(f"{said}: {benchmark_status([run.status for run in made.runs if run.id in ids])}")
+        for run in now:
+            if run.id not in before:
+                text = f"{run.workload} on {run.runtime} ({run.id}): {_CANCELLED}"
+                await self.events.append(benchmark.id, reason="Cancelled", message=text)
+        return made
 
     def _read(self, data: dict[str, object]) -> Benchmark:
         """The benchmark, with the faults of `keep` and of its runtimes among the others."""

@@ -54,6 +54,7 @@ RUNS = list_of("runs", RUN)
 BENCHMARK = record(
     {"id": _TEXT, "status": _TEXT, "created_at": _TEXT, "headline": _TEXT, "runs": {"type": "array", "items": RUN}}
 )
+BENCHMARKS = list_of("benchmarks", BENCHMARK)
 ARTIFACTS = list_of("artifacts", record({"name": _TEXT, "bytes": {"type": "integer"}, "url": _TEXT}))
 KEY = record(
     {"id": _TEXT, "name": _TEXT, "scopes": {"type": "array", "items": _TEXT},
