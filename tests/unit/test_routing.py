@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tokenforge.domain.deployment import Routing
 from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
 from tokenforge.domain.generation import Capabilities, RuntimeInfo
+from tokenforge.gateway.affinity import Hint
 from tokenforge.gateway.routing import EJECT_S, Endpoint, Router, RouteTable, Served, Want
 
 INFO = RuntimeInfo(
@@ -29,11 +31,11 @@ def endpoint(name: str, *, runtime: str = "sim", capacity: int = 2) -> Endpoint:
     )  # fmt: skip
 
 
-def table(*endpoints: Endpoint, cause: str = "it loads") -> RouteTable:
+def table(*endpoints: Endpoint, cause: str = "it loads", routing: Routing = Routing.PREFIX) -> RouteTable:
     runtimes = sorted({e.runtime for e in endpoints}) or ["sim"]
     served = tuple(
         Served(
-            id=f"d-{runtime}", model="m", runtime=runtime, created_s=1, cause=cause,
+            id=f"d-{runtime}", model="m", runtime=runtime, created_s=1, cause=cause, routing=routing,
             endpoints=tuple(e for e in endpoints if e.runtime == runtime),
         )
         for runtime in runtimes
@@ -205,3 +207,33 @@ async def test_one_deployment_can_be_asked_for_alone_by_its_id() -> None:
     assert [(await of.take(want, without=(), until_s=1)).id for want in wants] == ["a", "a"]
     with pytest.raises(NotFound, match="d-none"):
         await of.take(Want(model="m", deployment="d-none"), without=(), until_s=1)
+
+
+async def test_requests_of_one_session_go_to_one_replica_and_come_back_there_after_another_has_come() -> None:
+    of = router(*(endpoint(name, capacity=64) for name in "abcd"))
+    homes = {session: await once(of, session) for session in map(str, range(40))}
+    assert {await once(of, "7") for _ in range(20)} == {homes["7"]}
+    of.replace(table(*(endpoint(name, capacity=64) for name in "abcde")))
+    moved = [session for session, before in homes.items() if await once(of, session) != before]
+    assert len(moved) < len(homes) / 2
+    assert {await once(of, session) for session in moved} == {"e"}
+
+
+async def test_a_session_whose_replica_is_full_or_failed_goes_elsewhere() -> None:
+    of = router(endpoint("a", capacity=64), endpoint("b", capacity=64))
+    home = await once(of, "s")
+    of.failed(next(e for e in of.table.all()[0].endpoints if e.id == home))
+    assert await once(of, "s") != home
+
+
+async def test_least_load_pays_no_heed_to_sessions() -> None:
+    of = Router(clock=Clock())
+    of.replace(table(endpoint("a", capacity=64), endpoint("b", capacity=64), routing=Routing.LEAST_LOAD))
+    assert len({await once(of, "s") for _ in range(2)}) == 2
+
+
+async def once(of: Router, session: str) -> str:
+    """Where a request of that session went; it has ended."""
+    taken = await of.take(Want(model="m", hint=Hint(session, {})), without=(), until_s=5.0)
+    of.release(taken)
+    return taken.id

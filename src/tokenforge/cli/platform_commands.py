@@ -39,6 +39,7 @@ def deploy(  # the fields of one body
     replicas: Annotated[int, typer.Option(help="How many workers.", min=0)] = 1,
     max_model_len: Annotated[int | None, typer.Option(help="The window in tokens.", min=1)] = None,
     target: Annotated[str, typer.Option(help="local or kubernetes.")] = "local",
+    routing: Annotated[str | None, typer.Option(help="prefix (same beginning, same replica) or least_load.")] = None,
     engine_arg: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for the engine (VALUE as JSON); again for more.")
     ] = None,
@@ -51,7 +52,7 @@ def deploy(  # the fields of one body
 
     body: dict[str, object] = {
         "model": model, "runtime": runtime, "replicas": replicas, "target": target,
-        **command.given(name=name, quant=quant, max_model_len=max_model_len),
+        **command.given(name=name, quant=quant, max_model_len=max_model_len, routing=routing),
         "engine_args": command.engine_args(engine_arg or []),
     }  # fmt: skip
     raise typer.Exit(command.deploy(body, wait=wait, server=server, as_json=as_json))

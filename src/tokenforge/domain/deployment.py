@@ -24,6 +24,17 @@ class Placement(enum.StrEnum):
     KUBERNETES = "kubernetes"
 
 
+class Routing(enum.StrEnum):
+    """How a gateway chooses among the replicas of a deployment.
+
+    `least_load`: the one with the fewest requests. `prefix`: requests with the same session, or the same beginning of
+    their prompt, go to the same replica, where the prefix cache has it; none gets more than its part of the load.
+    """
+
+    LEAST_LOAD = "least_load"
+    PREFIX = "prefix"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscale:
     """Between how many replicas, and the requests in flight for each that are aimed at."""
@@ -53,6 +64,7 @@ class DeploymentSpec:
     tensor_parallel: int | None = None
     engine_args: Mapping[str, object] = field(default_factory=dict)
     autoscale: Autoscale | None = None
+    routing: Routing = Routing.PREFIX
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, object], ...] = ()
     env: tuple[str, ...] = ()
@@ -61,7 +73,7 @@ class DeploymentSpec:
     @property
     def template(self) -> str:
         """What a replica is made from, as a short digest: replicas of one template are alike."""
-        return sha256_hex(replace(self, name="", replicas=0, autoscale=None))[:12]
+        return sha256_hex(replace(self, name="", replicas=0, autoscale=None, routing=Routing.PREFIX))[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

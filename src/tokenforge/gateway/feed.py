@@ -85,6 +85,7 @@ def _served(deployment: Deployment) -> Served:
         cause=_cause(deployment),
         name=deployment.spec.name,
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
+        routing=deployment.spec.routing,
     )
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import Fault
+from tokenforge.gateway.affinity import Hint
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Want
@@ -19,7 +20,8 @@ async def infer_route(plane: DataPlane, passage: Passage) -> None:
     """Answer `/infer`."""
     body = infer.parse_infer(read_object(passage.body))
     inference = _Inference(plane=plane, passage=passage, body=body)
-    want = Want(model=body.model, runtime=body.runtime or passage.runtime)
+    hint = Hint(passage.session, {"prompt": body.prompt})
+    want = Want(model=body.model, runtime=body.runtime or passage.runtime, hint=hint)
     ask = Ask(want=want, path="/v1/completions", body=infer.completion_body(body))
     refusal = await relay(plane, passage, ask, inference.take)
     if refusal is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.gateway.affinity import Hint
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Served, Want
@@ -17,12 +18,14 @@ PATHS = ("/v1/completions", "/v1/chat/completions")
 
 async def openai_route(plane: DataPlane, passage: Passage) -> None:
     """Answer `/v1/completions` or `/v1/chat/completions`."""
-    model = read_object(passage.body).get("model")
+    fields = read_object(passage.body)
+    model = fields.get("model")
     if not isinstance(model, str) or not model:
         hint = "GET /v1/models lists what is served"
         fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
         raise InvalidInput([fault], source="request body")
-    want = Want(model=model, runtime=passage.runtime, deployment=passage.deployment)
+    shared = Hint(passage.session, fields)
+    want = Want(model=model, runtime=passage.runtime, deployment=passage.deployment, hint=shared)
     ask = Ask(want=want, path=passage.path, body=passage.body)
 
     async def take(endpoint: Endpoint, answer: UpstreamAnswer) -> None:

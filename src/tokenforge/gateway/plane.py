@@ -26,12 +26,14 @@ MAX_DEADLINE_S = 3600.0
 DEADLINE_HEADER = b"x-tokenforge-timeout-s"
 _SCOPED = "/deployments/"
 RUNTIME_HEADER = b"x-tokenforge-runtime"
+SESSION_HEADER = b"x-tokenforge-session"
 
 
 @dataclass(slots=True, kw_only=True)
 class Passage:
-    """One request on its way through. `asked_s`: when a replica was asked last. `is_begun`: bytes were sent.
-    `outcome` is for the metrics.
+    """One request on its way through. `session` is the one it names, if any.
+
+    `asked_s`: when a replica was asked last. `is_begun`: bytes were sent. `outcome` is for the metrics.
 
     After that an error can only be told in the stream, by the bytes that `tell_late` makes of it.
     """
@@ -44,6 +46,7 @@ class Passage:
     deployment: str | None
     arrived_s: float
     until_s: float
+    session: str = ""
     asked_s: float | None = None
     is_begun: bool = False
     outcome: str = "ok"
@@ -109,7 +112,7 @@ class DataPlane:
             passage = Passage(
                 path=path, body=body, send=send, headers=headers,
                 runtime=header(scope, RUNTIME_HEADER) or None, deployment=deployment,
-                arrived_s=began_s, until_s=began_s + _deadline_s(scope),
+                arrived_s=began_s, until_s=began_s + _deadline_s(scope), session=header(scope, SESSION_HEADER),
             )  # fmt: skip
         except ClientGone:
             return "cancelled"

@@ -1,104 +1,27 @@
 """Which replica serves a request: an in-memory table and counters, no I/O, one event loop.
 
-The table is replaced as a whole when control has news (`feed`); counters and ejections are kept by replica. The replica
-with the fewest requests in flight is taken; ties go to the one that waited longest. A replica that failed is left out
-for a while, then tried with one request at a time until it answers.
+The table is replaced as a whole when control has news (`feed`); counters and ejections are kept by replica. A request
+that shares its head or its session with others goes where those went, as long as that replica has no more than its part
+(`affinity`); any other goes to the replica with the fewest requests in flight, ties to the one that waited longest. A
+replica that failed is left out for a while, then tried with one request at a time until it answers.
 """
 
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
-from tokenforge.domain.generation import RuntimeInfo
+from tokenforge.domain.deployment import Routing
+from tokenforge.domain.errors import DeadlineExceeded, NotReady, Overloaded
+from tokenforge.gateway.affinity import nearest
+from tokenforge.gateway.route_table import Endpoint, RouteTable, Served, Want
+
+__all__ = ["Endpoint", "RouteTable", "Router", "Served", "Want"]
 
 EJECT_S = 2.0
 MAX_EJECT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One ready replica. `capacity` is how many requests it may have at once, `name` its deployment's."""
-
-    id: str
-    deployment: str
-    model: str
-    runtime: str
-    url: str
-    capacity: int
-    info: RuntimeInfo
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
-    """Who may serve a request: any deployment of the model, or those on a runtime, or one (its id or name) alone.
-
-    Without a model it is whatever that one deployment serves.
-    """
-
-    model: str | None
-    runtime: str | None = None
-    deployment: str | None = None
-
-    def is_met_by(self, *, model: str, runtime: str, deployment: str, name: str) -> bool:
-        """Whether a deployment of these may serve it."""
-        is_runtime = self.runtime is None or self.runtime in (runtime, runtime.split("@")[0])
-        return is_runtime and self.model in (None, model) and self.deployment in (None, deployment, name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """One deployment as the table knows it; `cause` says why it does not serve, when it does not."""
-
-    id: str
-    model: str
-    runtime: str
-    created_s: int
-    cause: str
-    endpoints: tuple[Endpoint, ...]
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RouteTable:
-    """Every deployment, by model."""
-
-    by_model: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
-
-    def find(self, want: Want) -> tuple[Served, ...]:
-        """The deployments that may serve it. Raises NotFound, saying which there are."""
-        among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
-        fitting = tuple(
-            one for one in among
-            if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id, name=one.name)
-        )  # fmt: skip
-        if fitting:
-            return fitting
-        model, runtime = want.model, want.runtime
-        if want.deployment is not None:
-            among = tuple(one for one in self.all() if want.deployment in (one.id, one.name))
-            said = f"deployment {want.deployment[:80]!r}"
-            what = f"{said} serves {among[0].model!r}, not {model!r}" if among else f"there is no {said}"
-            raise NotFound(what, hint="GET /deployments lists them")
-        served = among
-        if served:
-            known = ", ".join(sorted({one.runtime for one in served}))
-            raise NotFound(
-                f"model {model!r} is not deployed on runtime {runtime!r}",
-                hint=f"It runs on {known}; POST /deploy with that model and runtime to add one",
-            )
-        there = ", ".join(sorted(self.by_model)) or "none"
-        raise NotFound(
-            f"model {model!r} is not deployed", hint=f"Deployed are: {there}; POST /deploy with it, then ask again"
-        )
-
-    def all(self) -> tuple[Served, ...]:
-        """Every deployment."""
-        return tuple(one for served in self.by_model.values() for one in served)
 
 
 @dataclass(slots=True)
@@ -109,6 +32,10 @@ class _Tally:
     failures: int = 0
     out_until_s: float = 0.0
     used: int = 0
+
+    def room(self, endpoint: Endpoint) -> int:
+        """Half open: a replica that failed lately gets one request at a time until it answers."""
+        return 1 if self.failures else endpoint.capacity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -210,17 +137,16 @@ class Router:
             cause = "; ".join(dict.fromkeys(one.cause for one in served if one.cause)) or "every replica failed"
             raise NotReady(f"model {served[0].model!r} is not ready: {cause}", retry_after_s=2.0)
         now = self.clock()
-        well = [e for e in ready if self._tally(e.id).out_until_s <= now or not self._tally(e.id).failures] or ready
-        free = [e for e in well if self._tally(e.id).in_flight < self._room(e)]
-        return min(free, key=self._load, default=None)
-
-    def _room(self, endpoint: Endpoint) -> int:
-        """Half open: a replica that failed lately gets one request at a time until it answers."""
-        return 1 if self._tally(endpoint.id).failures else endpoint.capacity
-
-    def _load(self, endpoint: Endpoint) -> tuple[float, int]:
-        tally = self._tally(endpoint.id)
-        return (tally.in_flight / endpoint.capacity, tally.used)
+        crowd = [(e, self._tally(e.id)) for e in ready]
+        well = [(e, tally) for e, tally in crowd if not tally.failures or tally.out_until_s <= now] or crowd
+        free = [(e, tally) for e, tally in well if tally.in_flight < tally.room(e)]
+        if len(free) > 1 and want.hint is not None and any(one.routing is Routing.PREFIX for one in served):
+            key = want.hint.key()
+            near = None if key is None else nearest(key, free, among=well)
+            if near is not None:
+                return near
+        best = min(free, key=_load, default=None)
+        return None if best is None else best[0]
 
     def _tally(self, endpoint_id: str) -> _Tally:
         return self._tallies.setdefault(endpoint_id, _Tally())
@@ -254,3 +180,8 @@ class Router:
             if not waiter.place.done() and waiter.can_take(endpoint):
                 return waiter
         return None
+
+
+def _load(one: tuple[Endpoint, _Tally]) -> tuple[float, int]:
+    endpoint, tally = one
+    return (tally.in_flight / endpoint.capacity, tally.used)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tokenforge.domain.benchmark import Resources
-from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Placement
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Placement, Routing
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import ModelRef, ModelSource, parse_model
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
@@ -30,7 +30,7 @@ CheckArgs = Callable[[RuntimeRef, Mapping[str, object]], None]
 
 _DEFAULTS: Mapping[str, object] = {
     "replicas": 1, "resources": Resources(), "engine_args": {}, "quant": None, "max_model_len": None,
-    "autoscale": None, "revision": None,
+    "autoscale": None, "routing": Routing.PREFIX, "revision": None,
 }  # fmt: skip
 
 
@@ -128,6 +128,7 @@ def _spec(body: DeployBody, *, model: ModelRef, runtime: RuntimeRef) -> Deployme
         tensor_parallel=body.tensor_parallel,
         engine_args=body.engine_args,
         autoscale=None if body.autoscale is None else _autoscale(body.autoscale),
+        routing=body.routing,
         node_selector=body.node_selector,
         tolerations=tuple(body.tolerations),
         env=tuple(body.env),

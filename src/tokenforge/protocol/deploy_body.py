@@ -8,7 +8,7 @@ import re
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tokenforge.domain.deployment import Placement
+from tokenforge.domain.deployment import Placement, Routing
 from tokenforge.domain.runtime import Quant
 from tokenforge.protocol.benchmark_body import ResourcesBody
 from tokenforge.protocol.benchmark_lengths import Body
@@ -48,6 +48,9 @@ class DeployBody(Body):
     tensor_parallel: int | None = Field(default=None, ge=1, le=1_024, description="GPUs that share one replica")
     engine_args: dict[str, object] = Field(default_factory=dict, description="a mapping that goes to the engine as is")
     autoscale: AutoscaleBody | None = Field(default=None, description="a mapping: min, max, target")
+    routing: Routing = Field(
+        default=Routing.PREFIX, strict=False, description="prefix (same beginning, same replica) or least_load"
+    )
     node_selector: dict[str, str] = Field(default_factory=dict, description="labels of nodes (kubernetes)")
     tolerations: list[dict[str, object]] = Field(default_factory=list, description="tolerations (kubernetes)")
     env: list[str] = Field(default_factory=list, description="names of secrets, never values")
@@ -75,4 +78,5 @@ class PatchBody(Body):
     quant: Quant | None = Field(default=None, strict=False, description="the weights' format")
     max_model_len: int | None = Field(default=None, ge=1, le=2**31 - 1, description="the window in tokens")
     autoscale: AutoscaleBody | None = Field(default=None, description="a mapping: min, max, target")
+    routing: Routing | None = Field(default=None, strict=False, description="prefix or least_load")
     revision: str | None = Field(default=None, max_length=256, description="any text; a change starts replicas anew")

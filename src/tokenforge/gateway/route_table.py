@@ -1,0 +1,96 @@
+"""The table of routes: which deployments there are, by model, and which replicas of them serve. Plain data.
+
+It is made anew when control has news and replaced as a whole, so whoever reads it sees one moment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tokenforge.domain.deployment import Routing
+from tokenforge.domain.errors import NotFound
+from tokenforge.domain.generation import RuntimeInfo
+from tokenforge.gateway.affinity import Hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One ready replica. `capacity` is how many requests it may have at once, `name` its deployment's."""
+
+    id: str
+    deployment: str
+    model: str
+    runtime: str
+    url: str
+    capacity: int
+    info: RuntimeInfo
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """Who may serve a request: any deployment of the model, or those on a runtime, or one (its id or name) alone.
+
+    Without a model it is whatever that one deployment serves. `hint` tells what the request shares with others.
+    """
+
+    model: str | None
+    runtime: str | None = None
+    deployment: str | None = None
+    hint: Hint | None = None
+
+    def is_met_by(self, *, model: str, runtime: str, deployment: str, name: str) -> bool:
+        """Whether a deployment of these may serve it."""
+        is_runtime = self.runtime is None or self.runtime in (runtime, runtime.split("@")[0])
+        return is_runtime and self.model in (None, model) and self.deployment in (None, deployment, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One deployment as the table knows it; `cause` says why it does not serve, when it does not."""
+
+    id: str
+    model: str
+    runtime: str
+    created_s: int
+    cause: str
+    endpoints: tuple[Endpoint, ...]
+    name: str = ""
+    routing: Routing = Routing.PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Every deployment, by model."""
+
+    by_model: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
+
+    def find(self, want: Want) -> tuple[Served, ...]:
+        """The deployments that may serve it. Raises NotFound, saying which there are."""
+        among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
+        fitting = tuple(
+            one for one in among
+            if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id, name=one.name)
+        )  # fmt: skip
+        if fitting:
+            return fitting
+        model, runtime = want.model, want.runtime
+        if want.deployment is not None:
+            among = tuple(one for one in self.all() if want.deployment in (one.id, one.name))
+            said = f"deployment {want.deployment[:80]!r}"
+            what = f"{said} serves {among[0].model!r}, not {model!r}" if among else f"there is no {said}"
+            raise NotFound(what, hint="GET /deployments lists them")
+        served = among
+        if served:
+            known = ", ".join(sorted({one.runtime for one in served}))
+            raise NotFound(
+                f"model {model!r} is not deployed on runtime {runtime!r}",
+                hint=f"It runs on {known}; POST /deploy with that model and runtime to add one",
+            )
+        there = ", ".join(sorted(self.by_model)) or "none"
+        raise NotFound(
+            f"model {model!r} is not deployed", hint=f"Deployed are: {there}; POST /deploy with it, then ask again"
+        )
+
+    def all(self) -> tuple[Served, ...]:
+        """Every deployment."""
+        return tuple(one for served in self.by_model.values() for one in served)
