@@ -9,7 +9,7 @@ import pytest
 from tokenforge.domain.deployment import DeploymentSpec, Placement
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.runtime import Quant, RuntimeRef
-from tokenforge.protocol.deploy import parse_deploy, parse_patch
+from tokenforge.protocol.deploy import ClusterOffer, parse_deploy, parse_patch
 from tokenforge.protocol.deployment_answer import spec_answer, spec_from_stored, spec_to_stored
 from tokenforge.protocol.infer import Gathered, completion_body, parse_infer
 from tokenforge.protocol.sse import SseEvent
@@ -167,3 +167,33 @@ def test_null_in_a_patch_gives_the_default_back(field: str, default: object) -> 
 def test_autoscaling_is_switched_off_by_null() -> None:
     spec = deploy(autoscale={"min": 1, "max": 2, "target": 4})
     assert parse_patch({"autoscale": None}, spec, quants=quants, most_replicas=8).autoscale is None
+
+
+def test_a_cluster_takes_what_it_can_load_with_or_without_gpus() -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def quants_there(runtime: RuntimeRef, has_gpu: bool) -> frozenset[Quant]:
+        asked.append((runtime.name, has_gpu))
+        return frozenset({Quant.FP8}) if has_gpu else frozenset({Quant.FP32})
+
+    offer = ClusterOffer(quants=quants_there, faults=lambda _: ())
+    body = {"model": "a/b", "runtime": "vllm", "target": "kubernetes", "quant": "fp8", "replicas": 100}
+    spec = parse_deploy({**body, "resources": {"gpu": 1}}, quants=quants, most_replicas=4, cluster=offer)
+    assert (spec.target, spec.replicas) == (Placement.KUBERNETES, 100)
+    with pytest.raises(InvalidInput, match="quant"):
+        parse_deploy(body, quants=quants, most_replicas=4, cluster=offer)
+    assert asked == [("vllm", True), ("vllm", False)]
+
+
+def test_what_a_cluster_cannot_do_is_told_when_asked_and_when_changed() -> None:
+    fault = Fault(field="env", value=["A"], message="has no Secret to come from here")
+    offer = ClusterOffer(
+        quants=lambda *_: frozenset(), faults=lambda spec: (fault,) if spec.env or spec.revision else ()
+    )
+    body = {"model": "a/b", "runtime": "vllm", "target": "kubernetes"}
+    with pytest.raises(InvalidInput, match="has no Secret"):
+        parse_deploy({**body, "env": ["A"]}, quants=quants, most_replicas=4, cluster=offer)
+    spec = parse_deploy(body, quants=quants, most_replicas=4, cluster=offer)
+    with pytest.raises(InvalidInput, match="has no Secret"):
+        parse_patch({"revision": "2"}, spec, quants=quants, most_replicas=4, cluster=offer)
+    assert parse_patch({"replicas": 9}, spec, quants=quants, most_replicas=4, cluster=offer).replicas == 9

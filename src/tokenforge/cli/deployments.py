@@ -31,15 +31,18 @@ def given(**options: object) -> dict[str, object]:
 
 
 def engine_args(pairs: Sequence[str]) -> dict[str, object]:
+    """`NAME=VALUE` for an engine. Raises InvalidInput."""
+    return named_values(pairs, option="--engine-arg")
+
+
+def named_values(pairs: Sequence[str], *, option: str) -> dict[str, object]:
     """`NAME=VALUE`, the value as JSON where it is JSON. Raises InvalidInput."""
     read: dict[str, object] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             hint = "write NAME=VALUE"
-            raise InvalidInput(
-                [Fault(field="--engine-arg", value=pair, message="has no =", hint=hint)], source="options"
-            )
+            raise InvalidInput([Fault(field=option, value=pair, message="has no =", hint=hint)], source="options")
         try:
             read[name] = json.loads(text)
         except ValueError:

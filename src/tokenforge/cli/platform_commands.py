@@ -18,10 +18,11 @@ Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one."
 
 def add_platform_commands(app: typer.Typer) -> None:
     """Add them to the program."""
-    for command in (up, deploy, deployments, delete, logs, infer, gateway, control):
+    for command in (up, deploy, deployments, delete, logs, infer, gateway, control, manifests):
         app.command()(command)
     app.add_typer(keys_app, name="keys")
     app.command(hidden=True)(run_queued)
+    app.command(hidden=True)(replica)
 
 
 def up(port: Port = 8080, host: Host = "127.0.0.1") -> None:
@@ -147,3 +148,31 @@ def run_queued(
     from tokenforge.cli import queued as command
 
     raise typer.Exit(command.run(file=file, targets=targets, out=out, withdrawn=withdrawn, lifeline_fd=lifeline_fd))
+
+
+def manifests(
+    model: Annotated[str, typer.Argument(help="A hub id, synthetic:NAME, or a folder of the cache volume.")],
+    runtime: Annotated[str, typer.Option(help="NAME or NAME@VERSION, for example vllm.")],
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other key of POST /deploy, as JSON: 'resources={\"gpu\": 1}'; again for more."),
+    ] = None,
+    site: Annotated[Path | None, typer.Option(help="The cluster's settings as YAML. Default: their defaults.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a deployment's Kubernetes objects; no cluster is asked."""
+    from tokenforge.cli import deployments
+    from tokenforge.cli import manifests as command
+
+    body = {"model": model, "runtime": runtime, **deployments.named_values(more or [], option="--set")}
+    raise typer.Exit(command.run(body, site=site, as_json=as_json))
+
+
+def replica(
+    action: Annotated[str, typer.Argument(help="prepare or serve.")],
+    spec: Annotated[str, typer.Argument(help="What to serve, as JSON.")],
+) -> None:
+    """What runs in a pod: fetch the model (prepare), or become its worker (serve)."""
+    from tokenforge.cli import replica as command
+
+    raise typer.Exit(command.prepare(spec) if action == "prepare" else command.serve(spec))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tokenforge.domain.runtime import Accelerator, Quant
+from tokenforge.domain.model import ModelRef
+from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +40,22 @@ class WorkerSpec:
     port: int = 0
     max_waiting: int = 1024
     drain_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSpec:
+    """One worker where nobody has prepared anything: the model by its name, to be found or fetched on the spot.
+
+    It is an argument in a pod's spec, so it holds no secret. `max_waiting` and `drain_s` are those of WorkerSpec.
+    """
+
+    model: ModelRef
+    runtime: RuntimeRef
+    port: int
+    accelerator: Accelerator = Accelerator.CPU
+    max_model_len: int | None = None
+    quant: Quant | None = None
+    tensor_parallel: int = 1
+    engine_args: Mapping[str, object] = field(default_factory=dict)
+    max_waiting: int = 1024
+    drain_s: float = 30.0

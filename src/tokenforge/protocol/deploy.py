@@ -4,9 +4,9 @@ What a runtime can load is the registry's to know: it comes in as `quants`, so n
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from tokenforge.domain.model import ModelRef, ModelSource, parse_model
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
 from tokenforge.protocol.benchmark_body import ResourcesBody
 from tokenforge.protocol.benchmark_words import schema_faults
-from tokenforge.protocol.deploy_body import AutoscaleBody, DeployBody, PatchBody
+from tokenforge.protocol.deploy_body import MOST_REPLICAS, AutoscaleBody, DeployBody, PatchBody
 
 SOURCE = "request body"
 Quants = Callable[[RuntimeRef], frozenset[Quant]]
@@ -26,6 +26,15 @@ Quants = Callable[[RuntimeRef], frozenset[Quant]]
 
 CheckArgs = Callable[[RuntimeRef, Mapping[str, object]], None]
 """Raises InvalidInput for engine arguments that a runtime cannot use, as far as that is known without its engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOffer:
+    """What a cluster takes: `quants` of a runtime with or without GPUs; `faults`: what of a spec cannot be there."""
+
+    quants: Callable[[RuntimeRef, bool], frozenset[Quant]]
+    faults: Callable[[DeploymentSpec], Sequence[Fault]]
+    most_replicas: int = MOST_REPLICAS
 
 
 _DEFAULTS: Mapping[str, object] = {
@@ -39,12 +48,21 @@ def any_args(runtime: RuntimeRef, args: Mapping[str, object]) -> None:
 
 
 def parse_deploy(
-    data: Mapping[str, object], *, quants: Quants, most_replicas: int, check_args: CheckArgs = any_args
+    data: Mapping[str, object],
+    *,
+    quants: Quants,
+    most_replicas: int,
+    check_args: CheckArgs = any_args,
+    cluster: ClusterOffer | None = None,
 ) -> DeploymentSpec:
     """The spec that `data` describes; without a name it gets one of model and runtime. Raises InvalidInput.
 
-    `most_replicas` is what one deployment may have here: each is a process that loads its model.
+    `most_replicas` is what one deployment may have here: each is a process that loads its model. Without a `cluster`
+    `target: kubernetes` is refused.
     """
+    there = cluster if data.get("target") == Placement.KUBERNETES else None
+    if there is not None:
+        quants, most_replicas = _quants_there(there, has_gpu=_has_gpu(data)), there.most_replicas
     faults: list[Fault] = []
     body: DeployBody | None = None
     try:
@@ -57,13 +75,16 @@ def parse_deploy(
     if runtime is not None:
         faults.extend(_quant_faults(runtime, _quant(data), quants))
         faults.extend(_args_faults(runtime, data.get("engine_args", {}), check_args))
-    if data.get("target") == Placement.KUBERNETES:
+    if data.get("target") == Placement.KUBERNETES and there is None:
         faults.append(_not_here(Placement.KUBERNETES))
     if "replicas" not in told:
         faults.extend(_replica_faults(data.get("replicas"), most_replicas))
-    if body is None or model is None or runtime is None or faults:
+    spec = None if body is None or model is None or runtime is None else _spec(body, model=model, runtime=runtime)
+    if spec is not None and there is not None:
+        faults.extend(there.faults(spec))
+    if spec is None or faults:
         raise InvalidInput(faults, source=SOURCE)
-    return _spec(body, model=model, runtime=runtime)
+    return spec
 
 
 def parse_patch(
@@ -73,6 +94,7 @@ def parse_patch(
     quants: Quants,
     most_replicas: int,
     check_args: CheckArgs = any_args,
+    cluster: ClusterOffer | None = None,
 ) -> DeploymentSpec:
     """`spec` with the changes that `data` asks for; null gives a field its default back.
 
@@ -86,14 +108,19 @@ def parse_patch(
     if not given:
         hint = f"give at least one of {', '.join(PatchBody.model_fields)}"
         raise InvalidInput([Fault(field="body", value="{}", message="changes nothing", hint=hint)], source=SOURCE)
+    made = replace(spec, **_changed(body, given))
+    there = cluster if spec.target is Placement.KUBERNETES else None
+    if there is not None:
+        quants, most_replicas = _quants_there(there, has_gpu=made.resources.gpu > 0), there.most_replicas
     faults = [
-        *_quant_faults(spec.runtime, body.quant, quants),
+        *_quant_faults(spec.runtime, made.quant, quants),
         *_replica_faults(body.replicas, most_replicas),
         *_args_faults(spec.runtime, body.engine_args or {}, check_args),
+        *(() if there is None else there.faults(made)),
     ]
     if faults:
         raise InvalidInput(faults, source=SOURCE)
-    return replace(spec, **_changed(body, given))
+    return made
 
 
 def _changed(body: PatchBody, given: AbstractSet[str]) -> dict[str, Any]:
@@ -171,6 +198,17 @@ def _quant_faults(runtime: RuntimeRef, quant: Quant | None, quants: Quants) -> l
         return []
     hint = f"here it can load: {', '.join(sorted(can)) or 'nothing'}"
     return [Fault(field="quant", value=str(quant), message=f"{runtime.name} can't load it", hint=hint)]
+
+
+def _quants_there(cluster: ClusterOffer, *, has_gpu: bool) -> Quants:
+    return lambda runtime: cluster.quants(runtime, has_gpu)
+
+
+def _has_gpu(data: Mapping[str, object]) -> bool:
+    """Whether a body that may have faults asks for GPUs."""
+    resources = data.get("resources")
+    gpu = resources.get("gpu", 0) if isinstance(resources, Mapping) else 0
+    return isinstance(gpu, int) and gpu > 0
 
 
 def _quant(data: Mapping[str, object]) -> Quant | None:

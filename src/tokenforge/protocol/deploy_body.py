@@ -14,15 +14,15 @@ from tokenforge.protocol.benchmark_body import ResourcesBody
 from tokenforge.protocol.benchmark_lengths import Body
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-_MAX_REPLICAS = 1_024
+MOST_REPLICAS = 1_024
 _SECRET_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 
 class AutoscaleBody(Body):
     """`autoscale: {min: 1, max: 4, target: 8}`."""
 
-    min: int = Field(ge=0, le=_MAX_REPLICAS, description="the fewest replicas")
-    max: int = Field(ge=1, le=_MAX_REPLICAS, description="the most replicas")
+    min: int = Field(ge=0, le=MOST_REPLICAS, description="the fewest replicas")
+    max: int = Field(ge=1, le=MOST_REPLICAS, description="the most replicas")
     target: float = Field(gt=0, le=1_000_000, description="requests in flight for each replica, for example 8")
 
     @model_validator(mode="after")
@@ -39,7 +39,7 @@ class DeployBody(Body):
     runtime: str = Field(min_length=1, max_length=128, description="NAME or NAME@VERSION, for example vllm@0.32.0")
     quant: Quant | None = Field(default=None, strict=False, description="the weights' format; default: the model's own")
     name: str | None = Field(default=None, pattern=NAME_PATTERN, description="a-z, 0-9 and -, up to 63, unique")
-    replicas: int = Field(default=1, ge=0, le=_MAX_REPLICAS, description="how many workers, for example 1")
+    replicas: int = Field(default=1, ge=0, le=MOST_REPLICAS, description="how many workers, for example 1")
     target: Placement = Field(default=Placement.LOCAL, strict=False, description="local or kubernetes")
     resources: ResourcesBody = Field(
         default=ResourcesBody(), description="a mapping: gpu, gpu_type, cpu, memory, for each replica"
@@ -72,7 +72,7 @@ class PatchBody(Body):
         """Nulls are said on purpose here."""
         return value
 
-    replicas: int | None = Field(default=None, ge=0, le=_MAX_REPLICAS, description="how many workers, for example 2")
+    replicas: int | None = Field(default=None, ge=0, le=MOST_REPLICAS, description="how many workers, for example 2")
     resources: ResourcesBody | None = Field(default=None, description="a mapping: gpu, gpu_type, cpu, memory")
     engine_args: dict[str, object] | None = Field(default=None, description="replaces the engine arguments")
     quant: Quant | None = Field(default=None, strict=False, description="the weights' format")

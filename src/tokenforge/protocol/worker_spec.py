@@ -15,7 +15,7 @@ from typing import TypeVar
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.generation import RuntimeInfo
-from tokenforge.domain.worker import WorkerSpec
+from tokenforge.domain.worker import ReplicaSpec, WorkerSpec
 
 T = TypeVar("T")
 
@@ -94,6 +94,16 @@ def worker_spec_to_json(spec: WorkerSpec) -> str:
 def worker_spec_from_json(text: str | bytes) -> WorkerSpec:
     """Read what `worker_spec_to_json` wrote. Raises InvalidInput with every fault."""
     return _from_json(WorkerSpec, text, source="worker spec")
+
+
+def replica_spec_to_json(spec: ReplicaSpec) -> str:
+    """The spec as one JSON object on one line."""
+    return json.dumps(to_plain(spec), allow_nan=False, sort_keys=True)
+
+
+def replica_spec_from_json(text: str) -> ReplicaSpec:
+    """Read what `replica_spec_to_json` wrote. Raises InvalidInput with every fault."""
+    return _from_json(ReplicaSpec, text, source="replica spec")
 
 
 def runtime_info_to_plain(info: RuntimeInfo) -> dict[str, object]:

@@ -1,0 +1,91 @@
+"""What stands around the pods: their address, who may reach them, how many may leave at once, who measures them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tokenforge.cluster.manifests.names import COMPONENT, INSTANCE
+from tokenforge.cluster.manifests.pod import PORT
+from tokenforge.cluster.manifests.site import Features, Site
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec
+from tokenforge.domain.model import ModelSource
+
+JsonObject = dict[str, Any]
+
+POLICY_KINDS = ("policy/v1", "policy/v1beta1")
+_DNS = 53
+_HTTPS = 443
+
+
+def service(selects: Mapping[str, str]) -> JsonObject:
+    """One address for whoever in the cluster asks this deployment itself."""
+    port = {"name": "http", "protocol": "TCP", "port": 80, "targetPort": "http"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "spec": {"type": "ClusterIP", "selector": dict(selects), "ports": [port]},
+    }
+
+
+def disruption_budget(selects: Mapping[str, str], features: Features) -> JsonObject:
+    """Nodes are drained one replica at a time; a lone replica may be moved, or its node could never be."""
+    return {
+        "apiVersion": POLICY_KINDS[0 if features.has_policy_v1 else 1],
+        "kind": "PodDisruptionBudget",
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(selects)}},
+    }
+
+
+def network_policy(spec: DeploymentSpec, site: Site, selects: Mapping[str, str]) -> JsonObject:
+    """Only this platform's own processes, and monitoring, reach a replica; it reaches names, and the hub if it must."""
+    own = [
+        {"podSelector": {"matchLabels": {INSTANCE: site.instance, COMPONENT: component}}}
+        for component in ("gateway", "control", "bench")
+    ]
+    peers: list[JsonObject] = list(own)
+    if site.monitoring_namespace is not None:
+        name = {"kubernetes.io/metadata.name": site.monitoring_namespace}
+        peers.append({"namespaceSelector": {"matchLabels": name}})
+    egress: list[JsonObject] = [{"ports": [{"protocol": "UDP", "port": _DNS}, {"protocol": "TCP", "port": _DNS}]}]
+    if spec.model.source is ModelSource.HUB and not site.hub_offline:
+        egress.append({"ports": [{"protocol": "TCP", "port": _HTTPS}]})
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "spec": {
+            "podSelector": {"matchLabels": dict(selects)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": peers, "ports": [{"protocol": "TCP", "port": PORT}]}],
+            "egress": egress,
+        },
+    }
+
+
+def pod_monitor(selects: Mapping[str, str]) -> JsonObject:
+    """For the Prometheus operator."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "spec": {
+            "selector": {"matchLabels": dict(selects)},
+            "podMetricsEndpoints": [{"port": "http", "path": "/metrics", "interval": "5s"}],
+            "podTargetLabels": ["tokenforge/deployment"],
+        },
+    }
+
+
+def autoscaler(autoscale: Autoscale, *, name: str, metric: str, features: Features) -> JsonObject:
+    """Replicas by the mean of a metric over pods; down slowly, since a replica is dear to start."""
+    average = str(round(autoscale.target * 1000)) + "m"
+    version = "v2" if features.has_autoscaling_v2 else "v2beta2"
+    source = {"metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": average}}
+    return {
+        "apiVersion": f"autoscaling/{version}",
+        "kind": "HorizontalPodAutoscaler",
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": max(1, autoscale.min),
+            "maxReplicas": max(1, autoscale.max),
+            "metrics": [{"type": "Pods", "pods": source}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
+        },
+    }
