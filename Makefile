@@ -47,8 +47,9 @@ types: $(READY) ## Check types, strictly, tests too
 contracts: $(READY) ## Check that imports follow the architecture
 	@$(BIN)/lint-imports
 
-reference: $(READY) ## Write the pages of docs/reference that are made from code
+reference: $(READY) ## Write what is made from code: pages of docs/reference, the newest schema
 	@$(BIN)/python -m tokenforge.report.validity_page > docs/reference/validity-codes.md
+	@$(BIN)/python -m tokenforge.store.sql.migrate > src/tokenforge/store/sql/head.sql
 
 clean: ## Remove the virtual environment and caches (not your runs)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

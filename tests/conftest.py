@@ -2,14 +2,17 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from command import COMMAND, Run
+from databases import Databases
 from engine_runs import Engines
 from hypothesis import HealthCheck, settings
 
+from servers.postgres import Postgres
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.settings import read_settings
 
@@ -68,6 +71,17 @@ def engines(
     python = pytestconfig.getoption("--engine-python", default=None)
     outputs = tmp_path_factory.mktemp("engines")
     return Engines(models=models, outputs=outputs, python=python, settings=read_settings())
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """A real PostgreSQL, started when the first test asks for it."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # it runs as an ordinary user
+        server = Postgres(folder=Path(name) / "postgres", is_durable=False)
+        server.start()
+        yield Databases(server)
+        server.stop("immediate")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 from tokenforge.domain.errors import Fault, InvalidInput
 
 _MOST_S = 3600.0
+_SECRET = frozenset({"TOKENFORGE_API_KEY", "TOKENFORGE_DATABASE_URL"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,10 @@ class Settings:
     drain_s: float
     """`TOKENFORGE_DRAIN_S`: seconds that requests of a worker that is replaced may go on. Default 30; 0 cuts them."""
 
+    database_url: str | None = field(repr=False)
+    """`TOKENFORGE_DATABASE_URL`: `postgresql://...`, the store of several machines; default is SQLite under the home.
+    Never logged, not passed on to child processes."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -57,11 +62,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         home=Path(env.get("TOKENFORGE_HOME") or data_home / "tokenforge").expanduser(),
         find_links=tuple(env.get("PIP_FIND_LINKS", "").split()),
         extra_indexes=tuple(env.get("PIP_EXTRA_INDEX_URL", "").split()),
-        child_env={name: value for name, value in env.items() if name != "TOKENFORGE_API_KEY"},
+        child_env={name: value for name, value in env.items() if name not in _SECRET},
         openai_api_key=env.get("OPENAI_API_KEY") or None,
         server=env.get("TOKENFORGE_SERVER") or None,
         api_key=env.get("TOKENFORGE_API_KEY") or None,
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
+        database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )

@@ -1,10 +1,12 @@
-"""What every store promises, whatever database is under it. A new database is one more entry of `STORES`."""
+"""What every store promises, whatever database is under it. A new database is one more parameter of `place`."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from databases import Databases
 
 from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
@@ -17,7 +19,6 @@ from tokenforge.domain.runtime import Quant, parse_runtime
 from tokenforge.store.base import IdempotencyKey, Lease
 from tokenforge.store.sql.store import Store, open_store
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: open_store(folder / "store.db")}
 SPEC = DeploymentSpec(
     name="tiny",
     model=parse_model("synthetic:tiny"),
@@ -36,11 +37,20 @@ OBSERVED = Observed(
 KEY = IdempotencyKey(key="k", body_sha256="0" * 64)
 
 
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = STORES[request.param](tmp_path)
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a store of its own is for this test: a file, or the URL of a new database."""
+    if request.param == "sqlite":
+        return tmp_path / "store.db"
+    databases: Databases = request.getfixturevalue("databases")
+    return databases.new()
+
+
+@pytest.fixture
+async def store(place: Path | str) -> AsyncIterator[Store]:
+    store = open_store(place)
     yield store
-    store.close()
+    await store.close()
 
 
 async def make(store: Store, identity: str = "d1", *, spec: DeploymentSpec = SPEC, chosen: bool = False) -> None:
@@ -189,6 +199,11 @@ async def test_a_key_of_a_taken_name_is_refused_and_an_unknown_one_cannot_be_rev
         await store.keys.revoke("nobody")
 
 
+def named(identity: str) -> QueuedBenchmark:
+    runs = tuple(replace(run, id=f"{identity}-{run.id}") for run in BENCHMARK.runs)
+    return replace(BENCHMARK, id=identity, runs=runs)
+
+
 BENCHMARK = QueuedBenchmark(
     id="b1",
     body={"model": "synthetic:tiny"},
@@ -235,10 +250,51 @@ async def test_an_unknown_benchmark_or_run_is_not_found(store: Store) -> None:
         await store.benchmarks.find_run("nothing")
 
 
-async def test_two_processes_see_each_others_writes(store: Store, tmp_path: Path) -> None:
+async def test_two_processes_see_each_others_writes(store: Store, place: Path | str) -> None:
     await make(store)
-    other = next(iter(STORES.values()))(tmp_path)
+    other = open_store(place)
     try:
         assert [deployment.id for deployment in await other.deployments.list()] == ["d1"]
     finally:
-        other.close()
+        await other.close()
+
+
+async def test_no_change_of_one_process_is_lost_to_another(store: Store, place: Path | str) -> None:
+    await make(store)
+    other = open_store(place)
+    grow = [one.deployments.change(DeploymentId("d1"), lambda spec: replace(spec, replicas=spec.replicas + 1))
+            for _ in range(5) for one in (store, other)]  # fmt: skip
+    await asyncio.gather(*grow)
+    await other.close()
+    assert (await store.deployments.get(DeploymentId("d1"))).spec.replicas == SPEC.replicas + 10
+
+
+async def test_a_key_that_comes_many_times_at_once_makes_one_benchmark(store: Store, place: Path | str) -> None:
+    other = open_store(place)
+    asked = [(store, other)[number % 2].benchmarks.enqueue(named(f"b{number}"), idempotency=KEY) for number in range(8)]
+    made = {benchmark.id for benchmark in await asyncio.gather(*asked)}
+    await other.close()
+    assert len(made) == len(await store.benchmarks.list(limit=9)) == 1
+
+
+async def test_one_of_many_gets_the_lease(store: Store, place: Path | str) -> None:
+    other = open_store(place)
+    asked = [(store, other)[n % 2].leases.acquire("control", owner=str(n), ttl_s=60) for n in range(8)]
+    leases = await asyncio.gather(*asked)
+    await other.close()
+    assert sum(lease is not None for lease in leases) == 1
+
+
+async def test_work_that_raises_leaves_nothing_behind(store: Store) -> None:
+    before = await store.observations.version()
+    await make(store, "d1", chosen=True)
+    with pytest.raises(AlreadyExists):
+        await make(store, "d2", chosen=True)
+    assert [deployment.id for deployment in await store.deployments.list()] == ["d1"]
+    assert await store.observations.version() == before + 1
+
+
+async def test_any_text_comes_back_as_it_was_kept(store: Store) -> None:
+    text = "100 % of :name, 'quoted' \\ \U0001f600 ? %s"
+    await store.events.append("d:1", reason="%", message=text)
+    assert [event.message for event in await store.events.after("d:1", seq=0, limit=9)] == [text]

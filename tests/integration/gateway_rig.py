@@ -211,7 +211,7 @@ async def gateway(folder: Path, *, is_loopback: bool = True) -> AsyncIterator[Ri
             server.should_exit = True
             await serving
             await app.plane.upstream.close()
-            store.close()
+            await store.close()
 
 
 def _body(received: bytes) -> Any:

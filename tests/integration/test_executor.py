@@ -88,7 +88,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     yield Place(store, executor, lease, stop)
     stop.set()
     await running
-    store.close()
+    await store.close()
 
 
 async def test_a_benchmark_deploys_what_is_missing_runs_and_removes_it(place: Place) -> None:

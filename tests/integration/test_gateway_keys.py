@@ -117,7 +117,7 @@ def break_store(folder: Path) -> None:
 
 async def test_a_store_that_fails_changes_nobodys_rights(rig: Rig, tmp_path: Path) -> None:
     admin = await key(rig, "root", "admin")
-    rig.store.close()
+    await rig.store.close()
     break_store(tmp_path)
     await rig.feed.refresh()
     assert [(await rig.get("/v1/models", **bearer(token)))[0] for token in (admin, "tf-a-b")] == [200, 401]

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,10 +58,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
     store = open_store(tmp_path / "store.db")
     yield Place(store, FleetTwin())
-    store.close()
+    await store.close()
 
 
 async def settle(place: Place, control: Control, turns: int = 8) -> None:

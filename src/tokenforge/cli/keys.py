@@ -91,7 +91,7 @@ def _here(work: Callable[[Keys], Awaitable[T]]) -> T:
         try:
             return await work(store.keys)
         finally:
-            store.close()
+            await store.close()
 
     return asyncio.run(main())
 

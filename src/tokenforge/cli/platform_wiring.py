@@ -32,6 +32,7 @@ from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.server import GatewayParts
 from tokenforge.runtimes.registry import find_plug, require_quant
 from tokenforge.settings import Settings
+from tokenforge.store.sql.database_url import check_database_url
 from tokenforge.store.sql.store import Store, open_store
 
 _FEW_REPLICAS = 8
@@ -44,7 +45,9 @@ def fleet_folder(settings: Settings) -> Path:
 
 
 def platform_store(settings: Settings) -> Store:
-    """The store of this machine."""
+    """The database that was set, or the one of this machine. Raises InvalidInput for an address that is none."""
+    if settings.database_url is not None:
+        return open_store(check_database_url(settings.database_url))
     return open_store(platform_folder(settings) / "platform.db")
 
 

@@ -38,7 +38,7 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
             reconciling.set()
             await controlling
         finally:
-            store.close()
+            await store.close()
 
     asyncio.run(main())
     return 0
@@ -53,12 +53,16 @@ def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int
     listener = bind(host, port) if socket_fd is None else socket.socket(fileno=socket_fd)
     listener.setblocking(False)
     is_private = is_loopback(listener.getsockname()[0])
-    store = platform_store(settings)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(make_gateway(settings, store, is_loopback=is_private), listener=listener))
-    finally:
-        store.close()
+
+    async def main() -> None:
+        store = platform_store(settings)
+        try:
+            await serve(make_gateway(settings, store, is_loopback=is_private), listener=listener)
+        finally:
+            await store.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
     return 0
 
 

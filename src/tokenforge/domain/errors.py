@@ -166,6 +166,13 @@ class StoreFailed(TokenForgeError):
     code = "store_failed"
 
 
+class StoreUnavailable(StoreFailed):
+    """The database or the artifact store does not answer now (it restarts, the network is cut): try again."""
+
+    code = "store_unavailable"
+    transient = True
+
+
 class RunInterrupted(TokenForgeError):
     """The user, or a signal, ended the run before its plan was done."""
 

@@ -29,6 +29,7 @@ STATUS: Mapping[type[errors.TokenForgeError], int] = {
     errors.NotReady: 503,
     errors.EngineDead: 503,
     errors.WorkerFailed: 503,
+    errors.StoreUnavailable: 503,
     errors.DeadlineExceeded: 504,
     errors.TokenForgeError: 500,
 }
@@ -127,6 +128,8 @@ def _param(error: errors.TokenForgeError) -> str | None:
 def _headers(error: errors.TokenForgeError) -> Mapping[str, str]:
     if isinstance(error, errors.Overloaded | errors.NotReady):
         return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, errors.StoreUnavailable):
+        return {"retry-after": "1"}
     if isinstance(error, errors.Unauthorized):
         return {"www-authenticate": _REALM + ("" if error.is_missing else ', error="invalid_token"')}
     if isinstance(error, errors.Forbidden):

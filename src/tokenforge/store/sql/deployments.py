@@ -1,7 +1,6 @@
 """Deployments, and what control observes of them, in SQL."""
 
 import json
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +14,8 @@ from tokenforge.protocol.deployment_answer import (
     spec_to_stored,
 )
 from tokenforge.store.base import IdempotencyKey, Lease
-from tokenforge.store.sql.database import NOW_TEXT, Database, touch
+from tokenforge.store.sql.connection import Connection, touch
+from tokenforge.store.sql.database import Database
 from tokenforge.store.sql.idempotency import made_by, remember
 from tokenforge.store.sql.leases import require
 
@@ -33,14 +33,15 @@ class SqlDeployments:
     ) -> tuple[Deployment, bool]:
         """Keep a new promise. Raises AlreadyExists, KeyReused."""
 
-        def work(db: sqlite3.Connection) -> tuple[Deployment, bool]:
+        def work(db: Connection) -> tuple[Deployment, bool]:
             made = made_by(db, idempotency, among="deployment")
             if made is not None:
                 return _get(db, DeploymentId(made)), False
             named = _named(db, spec, is_name_chosen=is_name_chosen)
             db.execute(
-                f"INSERT INTO deployment VALUES (?, ?, ?, 1, ?, 0, {NOW_TEXT}, {NOW_TEXT})",
-                (identity, named.name, _spec_text(named), _observed_text(Observed())),
+                f"INSERT INTO deployment (name, {_COLUMNS})"
+                f" VALUES (:name, :id, :spec, 1, :observed, 0, {db.now_text}, {db.now_text})",
+                {"id": identity, "name": named.name, "spec": _spec_text(named), "observed": _observed_text(Observed())},
             )
             remember(db, idempotency, made=identity)
             touch(db)
@@ -60,14 +61,15 @@ class SqlDeployments:
     async def change(self, identity: DeploymentId, edit: Callable[[DeploymentSpec], DeploymentSpec]) -> Deployment:
         """A new spec is a new generation. Raises NotFound."""
 
-        def work(db: sqlite3.Connection) -> Deployment:
+        def work(db: Connection) -> Deployment:
             now = _get(db, identity)
             if now.is_deleting:
                 raise NotFound(f"deployment {identity} is being deleted", hint="Deploy it again")
             then = edit(now.spec)
             if then != now.spec:
-                set_spec = f"spec = ?, generation = generation + 1, updated_at = {NOW_TEXT}"
-                db.execute(f"UPDATE deployment SET {set_spec} WHERE id = ?", (_spec_text(then), identity))
+                set_spec = f"spec = :spec, generation = generation + 1, updated_at = {db.now_text}"
+                values = {"spec": _spec_text(then), "id": identity}
+                db.execute(f"UPDATE deployment SET {set_spec} WHERE id = :id", values)
                 touch(db)
             return _get(db, identity)
 
@@ -76,9 +78,10 @@ class SqlDeployments:
     async def delete(self, identity: DeploymentId) -> Deployment:
         """Ask for its end. Raises NotFound."""
 
-        def work(db: sqlite3.Connection) -> Deployment:
+        def work(db: Connection) -> Deployment:
             _get(db, identity)
-            db.execute(f"UPDATE deployment SET is_deleting = 1, updated_at = {NOW_TEXT} WHERE id = ?", (identity,))
+            set_end = f"is_deleting = 1, updated_at = {db.now_text}"
+            db.execute(f"UPDATE deployment SET {set_end} WHERE id = :id", {"id": identity})
             touch(db)
             return _get(db, identity)
 
@@ -87,9 +90,10 @@ class SqlDeployments:
     async def observe(self, identity: DeploymentId, observed: Observed, *, lease: Lease) -> None:
         """Keep what was seen. Raises LeaseLost."""
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Connection) -> None:
             require(db, lease)
-            db.execute("UPDATE deployment SET observed = ? WHERE id = ?", (_observed_text(observed), identity))
+            values = {"observed": _observed_text(observed), "id": identity}
+            db.execute("UPDATE deployment SET observed = :observed WHERE id = :id", values)
             touch(db)
 
         await self._database.write(work)
@@ -97,9 +101,9 @@ class SqlDeployments:
     async def remove(self, identity: DeploymentId, *, lease: Lease) -> None:
         """Forget it. Raises LeaseLost."""
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Connection) -> None:
             require(db, lease)
-            db.execute("DELETE FROM deployment WHERE id = ?", (identity,))
+            db.execute("DELETE FROM deployment WHERE id = :id", {"id": identity})
             touch(db)
 
         await self._database.write(work)
@@ -109,9 +113,10 @@ class SqlDeployments:
         return await self._database.read(lambda db: int(db.execute("SELECT version FROM change").fetchone()[0]))
 
 
-def _named(db: sqlite3.Connection, spec: DeploymentSpec, *, is_name_chosen: bool) -> DeploymentSpec:
+def _named(db: Connection, spec: DeploymentSpec, *, is_name_chosen: bool) -> DeploymentSpec:
     """The spec under a free name."""
-    taken = {row[0] for row in db.execute("SELECT name FROM deployment WHERE name LIKE ? || '%'", (spec.name,))}
+    like = "SELECT name FROM deployment WHERE name LIKE :name || '%'"
+    taken = {row[0] for row in db.execute(like, {"name": spec.name})}
     if spec.name not in taken:
         return spec
     if is_name_chosen:
@@ -124,8 +129,8 @@ def _named(db: sqlite3.Connection, spec: DeploymentSpec, *, is_name_chosen: bool
     return replace(spec, name=f"{spec.name}-{number}")
 
 
-def _get(db: sqlite3.Connection, identity: DeploymentId) -> Deployment:
-    row = db.execute(f"SELECT {_COLUMNS} FROM deployment WHERE id = ?", (identity,)).fetchone()
+def _get(db: Connection, identity: DeploymentId) -> Deployment:
+    row = db.execute(f"SELECT {_COLUMNS} FROM deployment WHERE id = :id", {"id": identity}).fetchone()
     if row is None:
         raise NotFound(f"there is no deployment {identity}", hint="GET /deployments lists them")
     return _row(row)

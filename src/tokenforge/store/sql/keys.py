@@ -1,13 +1,14 @@
 """API keys in SQL; the secret itself is never written."""
 
 import json
-import sqlite3
 
 from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.errors import AlreadyExists, NotFound
-from tokenforge.store.sql.database import Database, touch
+from tokenforge.store.sql.connection import Connection, touch
+from tokenforge.store.sql.database import Database
 
 _COLUMNS = "id, name, sha256, scopes, created_at, requests_per_minute, concurrency"
+_VALUES = ", ".join(f":{name}" for name in _COLUMNS.split(", "))
 
 
 class SqlKeys:
@@ -19,12 +20,15 @@ class SqlKeys:
     async def add(self, key: ApiKey) -> None:
         """Raises AlreadyExists for a taken name."""
 
-        def work(db: sqlite3.Connection) -> None:
-            if db.execute("SELECT 1 FROM api_key WHERE name = ?", (key.name,)).fetchone() is not None:
+        def work(db: Connection) -> None:
+            if db.execute("SELECT 1 FROM api_key WHERE name = :name", {"name": key.name}).fetchone() is not None:
                 raise AlreadyExists(f"a key named {key.name!r} is there already", hint="Choose another name")
             scopes = json.dumps(sorted(key.scopes))
-            values = (key.id, key.name, key.sha256, scopes, key.created_at, key.requests_per_minute, key.concurrency)
-            db.execute("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            values = {
+                "id": key.id, "name": key.name, "sha256": key.sha256, "scopes": scopes, "created_at": key.created_at,
+                "requests_per_minute": key.requests_per_minute, "concurrency": key.concurrency,
+            }  # fmt: skip
+            db.execute(f"INSERT INTO api_key ({_COLUMNS}) VALUES ({_VALUES})", values)
             touch(db)
 
         await self._database.write(work)
@@ -37,8 +41,8 @@ class SqlKeys:
     async def revoke(self, name: str) -> None:
         """Raises NotFound."""
 
-        def work(db: sqlite3.Connection) -> None:
-            if db.execute("DELETE FROM api_key WHERE name = ?", (name,)).rowcount == 0:
+        def work(db: Connection) -> None:
+            if db.execute("DELETE FROM api_key WHERE name = :name", {"name": name}).rowcount == 0:
                 raise NotFound(f"there is no key named {name!r}", hint="List the keys first")
             touch(db)
 

@@ -1,12 +1,11 @@
 """Leases in SQL: one row a name; who holds it, in which epoch, until when by the database's clock."""
 
-import sqlite3
-
 from tokenforge.domain.errors import LeaseLost
 from tokenforge.store.base import Lease
-from tokenforge.store.sql.database import NOW_S, Database
+from tokenforge.store.sql.connection import Connection, Values
+from tokenforge.store.sql.database import Database
 
-_HELD = f"name = ? AND owner = ? AND epoch = ? AND expires_at_s > {NOW_S}"
+_HELD = "name = :name AND owner = :owner AND epoch = :epoch AND expires_at_s > "
 
 
 class SqlLeases:
@@ -18,14 +17,15 @@ class SqlLeases:
     async def acquire(self, name: str, *, owner: str, ttl_s: float) -> Lease | None:
         """Take or prolong it; None while another holds it."""
 
-        def work(db: sqlite3.Connection) -> Lease | None:
+        def work(db: Connection) -> Lease | None:
             row = db.execute(
                 f"""
-                INSERT INTO lease VALUES (:name, :owner, 1, {NOW_S} + :ttl)
+                INSERT INTO lease VALUES (:name, :owner, 1, {db.now_s} + :ttl)
                 ON CONFLICT (name) DO UPDATE SET
-                    epoch = CASE WHEN owner = :owner AND expires_at_s > {NOW_S} THEN epoch ELSE epoch + 1 END,
-                    owner = :owner, expires_at_s = {NOW_S} + :ttl
-                WHERE owner = :owner OR expires_at_s <= {NOW_S}
+                    epoch = lease.epoch
+                        + CASE WHEN lease.owner = :owner AND lease.expires_at_s > {db.now_s} THEN 0 ELSE 1 END,
+                    owner = :owner, expires_at_s = {db.now_s} + :ttl
+                WHERE lease.owner = :owner OR lease.expires_at_s <= {db.now_s}
                 RETURNING epoch, expires_at_s
                 """,
                 {"name": name, "owner": owner, "ttl": ttl_s},
@@ -36,14 +36,20 @@ class SqlLeases:
 
     async def release(self, lease: Lease) -> None:
         """Give it back."""
-        values = (lease.name, lease.owner, lease.epoch)
-        await self._database.write(lambda db: db.execute(f"UPDATE lease SET expires_at_s = 0 WHERE {_HELD}", values))
+
+        def work(db: Connection) -> None:
+            db.execute(f"UPDATE lease SET expires_at_s = 0 WHERE {_HELD}{db.now_s}", _values(lease))
+
+        await self._database.write(work)
 
 
-def require(db: sqlite3.Connection, lease: Lease) -> None:
+def require(db: Connection, lease: Lease) -> None:
     """Raise LeaseLost unless it is held now. Part of the transaction that it protects."""
-    held = db.execute(f"SELECT 1 FROM lease WHERE {_HELD}", (lease.name, lease.owner, lease.epoch)).fetchone()
-    if held is None:
+    if db.execute(f"SELECT 1 FROM lease WHERE {_HELD}{db.now_s}", _values(lease)).fetchone() is None:
         raise LeaseLost(
             f"lease {lease.name!r} of epoch {lease.epoch} is not held any more", hint="Another process acts"
         )
+
+
+def _values(lease: Lease) -> Values:
+    return {"name": lease.name, "owner": lease.owner, "epoch": lease.epoch}

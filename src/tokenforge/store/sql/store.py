@@ -1,4 +1,4 @@
-"""The store of one machine: every port on one SQLite file."""
+"""Every port on one database: a SQLite file of this machine, or PostgreSQL."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from tokenforge.store.sql.deployments import SqlDeployments
 from tokenforge.store.sql.events import SqlEvents
 from tokenforge.store.sql.keys import SqlKeys
 from tokenforge.store.sql.leases import SqlLeases
+from tokenforge.store.sql.sqlite import SqliteDatabase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +25,14 @@ class Store:
     benchmarks: Benchmarks
     database: Database
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the database."""
-        self.database.close()
+        await self.database.close()
 
 
-def open_store(path: Path) -> Store:
-    """The store in the file at `path`; it is made at first use."""
-    database = Database(path)
+def open_store(place: Path | str) -> Store:
+    """The store in the SQLite file at a path, or at a `postgresql://` URL; it is made at first use."""
+    database = SqliteDatabase(place) if isinstance(place, Path) else _postgres(place)
     deployments = SqlDeployments(database)
     return Store(
         deployments=deployments,
@@ -42,3 +43,9 @@ def open_store(path: Path) -> Store:
         benchmarks=SqlBenchmarks(database),
         database=database,
     )
+
+
+def _postgres(url: str) -> Database:
+    from tokenforge.store.sql.postgres import PostgresDatabase  # half a second, for those who need it
+
+    return PostgresDatabase(url)

@@ -1,0 +1,1 @@
+"""Real servers for development, tests and benchmarks, from packages alone: no Docker, no root needed, none refused."""
