@@ -176,7 +176,9 @@ async def test_a_runtime_that_does_not_come_up_can_be_cancelled_and_the_others_a
                 await place.store.observations.observe(one.id, Observed(generation=1, phase=phase), lease=place.lease)
             await asyncio.sleep(0.02)
     assert {run.runtime: run.status for run in now.runs} == {"sim": "succeeded", "vllm": "cancelled"}
-    assert all(one.is_deleting for one in await place.store.deployments.list())
+    async with asyncio.timeout(10):  # what was made for it is removed after its end is told
+        while not all(one.is_deleting for one in await place.store.deployments.list()):  # noqa: ASYNC110 - polled like a user
+            await asyncio.sleep(0.02)
 
 
 async def test_when_control_is_asked_to_end_the_benchmark_is_interrupted(place: Place) -> None:
