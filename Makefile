@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run-api bench bench-harness test check lint types contracts test-science unit reference clean
+.PHONY: help run-api bench bench-harness test check lint types contracts test-science unit fuzz-api reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -32,6 +32,9 @@ test: $(READY) ## Run all tests: unit, contract, integration with real engines, 
 
 test-science: $(READY) ## Run the statistical tests with their full repeats, print what they found (ARGS="--seed 7")
 	@$(BIN)/python -m pytest -m science --timeout=1800 $(ARGS)
+
+fuzz-api: $(READY) ## Fuzz the served OpenAPI document for longer (ARGS="--fuzz-examples 200")
+	@$(BIN)/python -m pytest tests/e2e/test_api_fuzz.py --fuzz-examples 60 $(ARGS)
 
 unit: $(READY) ## Run the fast tests only (no engine)
 	@$(BIN)/python -m pytest -m 'not engine and not science' $(ARGS)

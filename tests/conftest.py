@@ -27,6 +27,7 @@ FIGURES = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """A Python that has the engines already (without it their environments are made); the seed of science tests."""
     parser.addoption("--engine-python", default=None, help="run engine checks with this Python")
+    parser.addoption("--fuzz-examples", type=int, default=4, help="requests of each kind that the API is fuzzed with")
     parser.addoption("--seed", type=int, default=1, help="what chance the tests of `make test-science` draw from")
 
 
@@ -42,6 +43,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def seed(pytestconfig: pytest.Config) -> int:
     """`--seed`, for tests that must hold whatever it is."""
     given: int = pytestconfig.getoption("--seed")
+    return given
+
+
+@pytest.fixture(scope="session")
+def fuzz_examples(pytestconfig: pytest.Config) -> int:
+    """`--fuzz-examples`."""
+    given: int = pytestconfig.getoption("--fuzz-examples")
     return given
 
 

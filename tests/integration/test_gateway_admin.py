@@ -150,7 +150,7 @@ async def test_one_model_can_be_looked_up_whatever_its_name(rig: Rig) -> None:
     assert (status, body["id"]) == (200, "owner/name")
 
 
-@pytest.mark.parametrize("path", ["/v1/models/none", "/v1/embeddings"])
+@pytest.mark.parametrize("path", ["/v1/models/none", "/v1/nothing"])
 async def test_under_v1_an_error_has_openais_shape(rig: Rig, path: str) -> None:
     status, body, headers = await rig.get(path)
     assert (status, set(body), headers["content-type"]) == (404, {"error"}, "application/json")

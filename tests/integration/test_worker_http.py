@@ -108,6 +108,13 @@ async def test_what_the_runtime_lacks_is_a_400(worker: LocalWorker) -> None:
     assert (await rig.complete(worker, logprobs=1)).json()["error"]["param"] == "logprobs"
 
 
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/responses"])
+async def test_a_call_that_the_runtime_lacks_is_a_400_that_names_both(worker: LocalWorker, path: str) -> None:
+    answer = await rig.post(worker, path, {"model": "tiny", "input": "a"})
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert f"runtime sim cannot do {path}" in answer.json()["error"]["message"]
+
+
 async def test_another_model_is_a_404(worker: LocalWorker) -> None:
     answer = await rig.post(worker, "/v1/completions", {"model": "gpt", "prompt": "x"})
     assert answer.status == 404

@@ -10,15 +10,15 @@ from tokenforge.gateway.routing import Endpoint, Served, Want
 from tokenforge.gateway.upstream import UpstreamAnswer
 from tokenforge.protocol.asgi import send_head, send_whole
 from tokenforge.protocol.openai_answer import error_event
-from tokenforge.protocol.openai_fields import read_object
+from tokenforge.protocol.openai_fields import peek_object
 from tokenforge.protocol.problem import Problem
 
-PATHS = ("/v1/completions", "/v1/chat/completions")
+PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/responses")
 
 
 async def openai_route(plane: DataPlane, passage: Passage) -> None:
-    """Answer `/v1/completions` or `/v1/chat/completions`."""
-    fields = read_object(passage.body)
+    """Answer one of `PATHS`: what a worker cannot do, it refuses itself."""
+    fields = peek_object(passage.body)
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         hint = "GET /v1/models lists what is served"

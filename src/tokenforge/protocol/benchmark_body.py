@@ -133,7 +133,7 @@ class ResourcesBody(Body):
     """`resources: {gpu: 1, gpu_type: H100, cpu: 8, memory: 32Gi}`."""
 
     gpu: int = Field(default=0, ge=0, le=1_024, description="how many GPUs")
-    gpu_type: str | None = Field(default=None, min_length=1, description="the GPU's name, for example H100")
+    gpu_type: str | None = Field(default=None, min_length=1, max_length=128, description="its name, for example H100")
     cpu: float | None = Field(default=None, gt=0, le=100_000, description="cores, for example 8")
     memory: Annotated[int, BeforeValidator(_memory_bytes)] | None = Field(
         default=None, gt=0, description="bytes, or with a unit: 8Gi, 512Mi"

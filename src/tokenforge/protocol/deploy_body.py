@@ -4,6 +4,7 @@ The descriptions are the hints a user reads, and the words of the served OpenAPI
 """
 
 import re
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +16,8 @@ from tokenforge.protocol.benchmark_lengths import Body
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 MOST_REPLICAS = 1_024
+_MOST = 64
+_Label = Annotated[str, Field(max_length=253)]
 _SECRET_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 
@@ -51,9 +54,15 @@ class DeployBody(Body):
     routing: Routing = Field(
         default=Routing.PREFIX, strict=False, description="prefix (same beginning, same replica) or least_load"
     )
-    node_selector: dict[str, str] = Field(default_factory=dict, description="labels of nodes (kubernetes)")
-    tolerations: list[dict[str, object]] = Field(default_factory=list, description="tolerations (kubernetes)")
-    env: list[str] = Field(default_factory=list, description="names of secrets, never values")
+    node_selector: dict[_Label, _Label] = Field(
+        default_factory=dict,
+        max_length=_MOST,
+        description="labels of nodes (kubernetes), up to 64 of up to 253 characters",
+    )
+    tolerations: list[dict[_Label, object]] = Field(
+        default_factory=list, max_length=_MOST, description="tolerations (kubernetes), up to 64"
+    )
+    env: list[str] = Field(default_factory=list, max_length=_MOST, description="names of secrets, never values")
     revision: str | None = Field(default=None, max_length=256, description="any text; a change starts replicas anew")
 
     @model_validator(mode="after")

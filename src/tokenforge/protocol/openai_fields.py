@@ -4,17 +4,31 @@
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 from tokenforge.domain.errors import Fault, InvalidInput
 
 SOURCE = "request body"
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escape that is one half of a pair; the other may follow."""
 
 
 def read_object(body: bytes) -> Mapping[str, object]:
-    """The body as a JSON object. Raises InvalidInput for anything else (also NaN, or nesting without end)."""
+    """The body as a JSON object. Raises InvalidInput for anything else: NaN, nesting without end, a name twice."""
+    return _object(body, pairs=_refuse_twice)
+
+
+def peek_object(body: bytes) -> Mapping[str, object]:
+    """Like `read_object`, but a name may stand twice: for who passes the body on to one that reads it strictly."""
+    return _object(body, pairs=None)
+
+
+def _object(
+    body: bytes, *, pairs: Callable[[list[tuple[str, object]]], dict[str, object]] | None
+) -> Mapping[str, object]:
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=pairs)
     except RecursionError:
         raise InvalidInput([_whole(body, "is nested too deeply", "send a flat object")], source=SOURCE) from None
     except ValueError as error:
@@ -22,6 +36,21 @@ def read_object(body: bytes) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise InvalidInput([_whole(body, "is JSON but not an object", "send a JSON object")], source=SOURCE)
     return value
+
+
+def read_whole_text(body: bytes) -> Mapping[str, object]:
+    """Like `read_object`, and every text in it can be UTF-8: for what is stored and shown. Raises InvalidInput."""
+    values = read_object(body)
+    if _HALF_PAIR.search(body) is None:
+        return values
+    faults = [
+        Fault(field=name, value="", message="has half a surrogate pair", hint="send whole Unicode characters")
+        for name, value in values.items()
+        if not is_encodable(json.dumps({name: value}, ensure_ascii=False))
+    ]
+    if faults:
+        raise InvalidInput(faults, source=SOURCE)
+    return values
 
 
 class Fields:
@@ -94,6 +123,15 @@ def is_encodable(text: str) -> bool:
 
 def _whole(body: bytes, message: str, hint: str) -> Fault:
     return Fault(field="body", value=body[:60].decode("utf-8", "replace"), message=message, hint=hint)
+
+
+def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Which of two values is meant cannot be known; others may take the first."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)[:80]!r} twice")
+    return made
 
 
 def _refuse_constant(name: str) -> float:

@@ -49,10 +49,12 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
 
 
 class Operation(enum.StrEnum):
-    """The two ways to ask."""
+    """The ways to ask. Only the first two are read here; the others are for a server behind a runtime that can."""
 
     COMPLETIONS = "completions"
     CHAT = "chat_completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from tokenforge.domain.errors import EngineError, NotFound, TokenForgeError
+from tokenforge.domain.errors import EngineError, InvalidRequest, NotFound, TokenForgeError
 from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, ScoreRequest, TokenLogprob
 from tokenforge.protocol.asgi import Receive, Send, send_head, send_whole, unless_gone
 from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWriter, error_event
+from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
 from tokenforge.telemetry.metrics import WorkerMetrics
@@ -70,10 +71,12 @@ async def _answer(service: Service, exchange: Exchange) -> str:
 
 async def _generate(service: Service, exchange: Exchange) -> None:
     info = service.host.require_ready()
+    if exchange.operation not in (Operation.COMPLETIONS, Operation.CHAT):
+        _require_model(service, read_object(exchange.body).get("model"))
+        hint = "Use /v1/chat/completions or /v1/completions, or deploy the model on a runtime that can"
+        raise InvalidRequest(f"runtime {info.runtime} cannot do /v1/{exchange.operation}", hint=hint)
     request = parse_request(exchange.body, exchange.operation)
-    served = service.host.spec.runtime.served_name
-    if request.model != served:
-        raise NotFound(f"model {request.model!r} is not served here", hint=f"This worker serves {served!r}")
+    _require_model(service, request.model)
     refuse_unable(request, info.capabilities, runtime=info.runtime)
     with service.admission.place():
         call = await _call(service, request, info)
@@ -86,6 +89,12 @@ async def _generate(service: Service, exchange: Exchange) -> None:
                 await _stream(exchange, head, watched)
             else:
                 await _whole(exchange, BodyWriter(head=head, prompt_scores=scores), watched)
+
+
+def _require_model(service: Service, asked: object) -> None:
+    served = service.host.spec.runtime.served_name
+    if asked != served:
+        raise NotFound(f"model {asked!r} is not served here", hint=f"This worker serves {served!r}")
 
 
 async def _scores(service: Service, request: OpenAIRequest, call: GenerateRequest) -> Sequence[TokenLogprob] | None:

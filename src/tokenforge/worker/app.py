@@ -44,6 +44,8 @@ class App:
         self._generations = {
             "/v1/completions": Operation.COMPLETIONS,
             "/v1/chat/completions": Operation.CHAT,
+            "/v1/embeddings": Operation.EMBEDDINGS,
+            "/v1/responses": Operation.RESPONSES,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,7 +131,7 @@ async def _reply(send: Send, read: Callable[[], _Reply], *, headers: Mapping[str
 
 async def _refuse(send: Send, *, path: str, method: str, is_known: bool, headers: Mapping[str, str]) -> None:
     if is_known:
-        allowed = "POST" if path in ("/v1/completions", "/v1/chat/completions") else "GET"
+        allowed = "POST" if path.startswith("/v1/") and path != "/v1/models" else "GET"
         problem = Problem(status=405, code="method_not_allowed", message=f"{method} {path}: use {allowed}")
         headers = {**headers, "allow": allowed}
     else:

@@ -19,7 +19,7 @@ from tokenforge.gateway.admin.schemas import ARTIFACTS, BENCHMARK, BENCHMARKS, R
 from tokenforge.protocol.benchmark import parse_benchmark
 from tokenforge.protocol.benchmark_body import BenchmarkBody
 from tokenforge.protocol.benchmark_workload_rules import Formats
-from tokenforge.protocol.openai_fields import read_object
+from tokenforge.protocol.openai_fields import read_whole_text
 from tokenforge.store.base import Benchmarks, Events
 
 _FILES = {
@@ -107,7 +107,7 @@ class BenchmarkRoutes:
     async def run(self, request: Request) -> Response:
         """202 with the benchmark and its runs."""
         body = await body_bytes(request)
-        data = dict(read_object(body))
+        data = dict(read_whole_text(body))
         benchmark = self._read(data)
         runs = tuple(
             QueuedRun(id=self.new_id(), model=str(model), runtime=str(runtime), workload=workload.name)

@@ -24,7 +24,7 @@ from tokenforge.gateway.admin.schemas import DEPLOYMENT, DEPLOYMENTS
 from tokenforge.protocol.deploy import CheckArgs, Quants, any_args, parse_deploy, parse_patch
 from tokenforge.protocol.deploy_body import DeployBody, PatchBody
 from tokenforge.protocol.deployment_answer import deployment_answer
-from tokenforge.protocol.openai_fields import read_object
+from tokenforge.protocol.openai_fields import read_whole_text
 from tokenforge.store.base import Deployments, Events
 
 ReadLog = Callable[[str, int], tuple[str, ...]]
@@ -88,7 +88,7 @@ class DeploymentRoutes:
     async def deploy(self, request: Request) -> Response:
         """202 with the Deployment, new or not."""
         body = await body_bytes(request)
-        data = read_object(body)
+        data = read_whole_text(body)
         spec = parse_deploy(data, quants=self.quants, most_replicas=self.most_replicas, check_args=self.check_args)
         made, is_new = await self.deployments.create(
             spec,

@@ -9,15 +9,25 @@ from starlette.responses import Response
 
 from tokenforge.domain.api_key import READ
 from tokenforge.domain.errors import NotReady
-from tokenforge.gateway.admin.operation import Operation, json_answer
+from tokenforge.gateway.admin.openai_schemas import ANYTHING, CHAT, COMPLETION
+from tokenforge.gateway.admin.operation import Operation, Parameter, json_answer
 from tokenforge.gateway.admin.schemas import HEALTH, MODELS
 from tokenforge.gateway.openai_routes import models_document, models_of
-from tokenforge.gateway.plane import DataPlane
+from tokenforge.gateway.plane import DEFAULT_DEADLINE_S, MAX_DEADLINE_S, DataPlane
 from tokenforge.gateway.routing import Want
 from tokenforge.protocol.infer import InferAnswer, InferBody
 from tokenforge.protocol.worker_spec import runtime_info_to_plain
 
 _HOT = (400, 404, 413, 429, 500, 503, 504)
+_CHOICE = (
+    Parameter(
+        name="x-tokenforge-runtime", place="header", schema={"type": "string"}, text="which runtime; default: any"
+    ),
+    Parameter(
+        name="x-tokenforge-timeout-s", place="header", text="seconds until the answer must be whole",
+        schema={"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DEADLINE_S, "default": DEFAULT_DEADLINE_S},
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,18 +132,19 @@ def hot_operations() -> tuple[Operation, ...]:
     anything: dict[str, object] = {"type": "object"}
     openai = [
         Operation(
-            method="POST", path=path, summary=summary, handle=_elsewhere, needs="infer", body=None,
-            answers={200: anything}, problems=_HOT,
+            method="POST", path=scope + path, summary=summary + words, handle=_elsewhere, needs="infer", body=body,
+            answers={200: anything}, problems=_HOT, parameters=_CHOICE,
         )
-        for path, summary in (
-            ("/v1/completions", "OpenAI's completions"),
-            ("/v1/chat/completions", "OpenAI's chat completions"),
-            ("/deployments/{id}/v1/completions", "OpenAI's completions of one deployment"),
-            ("/deployments/{id}/v1/chat/completions", "OpenAI's chat completions of one deployment"),
+        for scope, words in (("", ""), ("/deployments/{id}", " of one deployment"))
+        for path, summary, body in (
+            ("/v1/completions", "OpenAI's completions", COMPLETION),
+            ("/v1/chat/completions", "OpenAI's chat completions", CHAT),
+            ("/v1/embeddings", "OpenAI's embeddings, where the runtime can", ANYTHING),
+            ("/v1/responses", "OpenAI's responses, where the runtime can", ANYTHING),
         )
     ]  # fmt: skip
     infer = Operation(
         method="POST", path="/infer", summary="One prompt, one answer", handle=_elsewhere, needs="infer",
-        body=InferBody, answers={200: InferAnswer}, problems=_HOT,
+        body=InferBody, answers={200: InferAnswer}, problems=_HOT, parameters=_CHOICE,
     )  # fmt: skip
     return (infer, *openai)

@@ -7,16 +7,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from tokenforge import __version__
-from tokenforge.gateway.admin.operation import Operation
-from tokenforge.gateway.admin.schemas import OPENAI_ERROR, PROBLEM
+from tokenforge.gateway.admin.operation import Operation, speaks_openai
+from tokenforge.gateway.admin.schemas import EVENT, OPENAI_ERROR, PROBLEM
 
+_EVENTS = "text/event-stream"
 _REFERENCE = "#/components/schemas/{model}"
 _REQUEST_ID = {
     "name": "x-request-id",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "maxLength": 128},
-    "description": "comes back in the answer; without it one is made",
+    "schema": {"type": "string"},
+    "description": "comes back in the answer, where it is printable and up to 128 long; else one is made",
 }
 
 
@@ -41,7 +42,7 @@ def openapi_document(operations: Iterable[Operation]) -> Mapping[str, object]:
 
 
 def _models(operation: Operation) -> list[type[BaseModel]]:
-    found = [] if operation.body is None else [operation.body]
+    found = [operation.body] if isinstance(operation.body, type) else []
     return found + [answer for answer in operation.answers.values() if isinstance(answer, type)]
 
 
@@ -58,8 +59,9 @@ def _described(operation: Operation) -> dict[str, object]:
     if operation.needs:
         described["security"] = [{"key": []}, {}]
     if operation.body is not None:
-        schema = {"$ref": _REFERENCE.format(model=operation.body.__name__)}
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        described["requestBody"] = {
+            "required": True, "content": {"application/json": {"schema": _schema(operation.body)}},
+        }  # fmt: skip
     return described
 
 
@@ -75,16 +77,21 @@ _NAME = str.maketrans({":": "_", "/": "_", "{": None, "}": None, ".": "_", "-": 
 def _answer(operation: Operation, what: "str | type[BaseModel] | Mapping[str, object]") -> dict[str, object]:
     if isinstance(what, str):
         schema: Mapping[str, object] = {} if what == "*/*" else {"type": "string"}
+        if what == _EVENTS:
+            schema = EVENT
         return {"description": operation.summary, "content": {what: {"schema": schema}}}
-    schema = {"$ref": _REFERENCE.format(model=what.__name__)} if isinstance(what, type) else what
-    content: dict[str, object] = {"application/json": {"schema": schema}}
+    content: dict[str, object] = {"application/json": {"schema": _schema(what)}}
     if operation.path == "/infer" or operation.path.endswith("/completions"):
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content[_EVENTS] = {"schema": EVENT}
     return {"description": operation.summary, "content": content}
 
 
+def _schema(what: "type[BaseModel] | Mapping[str, object]") -> Mapping[str, object]:
+    return {"$ref": _REFERENCE.format(model=what.__name__)} if isinstance(what, type) else what
+
+
 def _problem(operation: Operation, status: int) -> dict[str, object]:
-    is_openai = operation.path.startswith("/v1/") or operation.path.endswith("/completions")
+    is_openai = speaks_openai(operation.path)
     kind = "application/json" if is_openai else "application/problem+json"
     name = "OpenAIError" if is_openai else "Problem"
     return {

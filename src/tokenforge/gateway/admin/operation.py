@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.protocol.asgi import read_body
-from tokenforge.protocol.openai_fields import read_object
+from tokenforge.protocol.openai_fields import read_whole_text
 
 Handle = Callable[[Request], Awaitable[Response]]
 MAX_BODY_BYTES = 1024 * 1024
@@ -30,7 +30,8 @@ class Parameter:
 class Operation:
     """`answers` are statuses with what comes: a media type, or a JSON schema (a pydantic model or a mapping).
 
-    `problems` are the statuses that come as problem details. `needs` is the scope a caller must have.
+    `body` is a JSON schema likewise. `problems` are the statuses that come as problem details. `needs` is the scope a
+    caller must have.
     """
 
     method: str
@@ -38,15 +39,20 @@ class Operation:
     summary: str
     handle: Handle
     needs: str = "deploy"
-    body: type[BaseModel] | None = None
+    body: "type[BaseModel] | Mapping[str, object] | None" = None
     answers: Mapping[int, "str | type[BaseModel] | Mapping[str, object]"] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
 
 
+def speaks_openai(path: str) -> bool:
+    """Whether errors of this path have OpenAI's shape: its API, of all deployments or of one."""
+    return path.startswith("/v1/") or (path.startswith("/deployments/") and "/v1/" in path)
+
+
 async def json_body(request: Request) -> Mapping[str, object]:
     """The body as a JSON object. Raises InvalidInput, TooLarge, ClientGone."""
-    return read_object(await body_bytes(request))
+    return read_whole_text(await body_bytes(request))
 
 
 async def body_bytes(request: Request) -> bytes:

@@ -62,6 +62,11 @@ KEY = record(
 )  # fmt: skip
 KEYS = list_of("keys", KEY)
 NEW_KEY = {"allOf": [KEY, record({"key": _TEXT})]}
+EVENT: Schema = {
+    "type": "object",
+    "description": "one server-sent event; its data is JSON, or [DONE]",
+    "properties": {"event": _TEXT, "data": _TEXT, "id": _TEXT},
+}
 PROBLEM = record(
     {
         "type": _TEXT,
