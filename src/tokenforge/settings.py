@@ -13,6 +13,7 @@ from tokenforge.domain.errors import Fault, InvalidInput
 
 _MOST_S = 3600.0
 _SECRET = frozenset({"TOKENFORGE_API_KEY", "TOKENFORGE_DATABASE_URL"})
+_MOST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,9 @@ class Settings:
     database_url: str | None = field(repr=False)
     """`TOKENFORGE_DATABASE_URL`: `postgresql://...`, the store of several machines; default is SQLite under the home.
     Never logged, not passed on to child processes."""
+    metrics_listen: tuple[str, int] | None
+    """`TOKENFORGE_METRICS_LISTEN`: where control and load generators serve their metrics, `HOST:PORT` or `off`.
+    Default `127.0.0.1:0`: this machine alone, any free port, told by the gateway's `/metrics/targets`."""
 
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
@@ -68,9 +72,26 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_key=env.get("TOKENFORGE_API_KEY") or None,
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
+        metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
         hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )
+
+
+def _address(env: Mapping[str, str], name: str, *, default: tuple[str, int]) -> tuple[str, int] | None:
+    """`HOST:PORT`, or None for `off`. Raises InvalidInput."""
+    text = env.get(name, "")
+    if not text:
+        return default
+    if text.lower() == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > _MOST_PORT:
+        hint = "write HOST:PORT, such as 127.0.0.1:9464 (port 0: a free one), or off"
+        raise InvalidInput(
+            [Fault(field=name, value=text, message="is not an address", hint=hint)], source="environment"
+        )
+    return host.strip("[]"), int(port)
 
 
 def _seconds(env: Mapping[str, str], name: str, *, default: float) -> float:

@@ -21,6 +21,7 @@ from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
+from tokenforge.gateway.admin.metric_targets import TargetRoutes
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.server import GatewayParts, open_parts
@@ -28,6 +29,7 @@ from tokenforge.protocol.serving import bind, make_server
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.store.base import Lease
 from tokenforge.store.sql.store import Store, open_store
+from tokenforge.telemetry.targets import TargetFiles
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 USAGE = {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
@@ -190,10 +192,13 @@ async def gateway(folder: Path, *, is_loopback: bool = True) -> AsyncIterator[Ri
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
         new_id=lambda: f"id-{next(numbers)}", keys=store.keys, random=os.urandom,
         now=lambda: "2026-01-01T00:00:00Z", is_loopback=is_loopback,
-        more=BenchmarkRoutes(
-            benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",
-            formats=readable_formats(), check=lambda benchmark: None,
-        ).operations(),
+        more=(
+            *BenchmarkRoutes(
+                benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",
+                formats=readable_formats(), check=lambda benchmark: None,
+            ).operations(),
+            *TargetRoutes(deployments=store.deployments, files=TargetFiles(folder / "targets")).operations(),
+        ),
     )  # fmt: skip
     app, feed = open_parts(parts)
     await feed.refresh()

@@ -14,7 +14,7 @@ import psutil
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
-from tokenforge.cli.server import platform_folder, server_of
+from tokenforge.cli.server import platform_folder, server_of, targets_folder
 from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.cluster.local_fleet import LocalFleet
 from tokenforge.control.bench_process import BenchCommand
@@ -28,12 +28,15 @@ from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.ids import uuid7
 from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
+from tokenforge.gateway.admin.metric_targets import TargetRoutes
 from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.server import GatewayParts
 from tokenforge.runtimes.registry import find_plug, require_quant
 from tokenforge.settings import Settings
 from tokenforge.store.sql.database_url import check_database_url
 from tokenforge.store.sql.store import Store, open_store
+from tokenforge.telemetry.control_metrics import ControlMetrics
+from tokenforge.telemetry.targets import TargetFiles
 
 _FEW_REPLICAS = 8
 _REPLICAS_PER_CPU = 4
@@ -56,7 +59,9 @@ def new_id() -> str:
     return uuid7(unix_ms=time.time_ns() // 1_000_000, random=os.urandom(10))
 
 
-def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None, owner: str | None) -> Control:
+def make_control(
+    settings: Settings, store: Store, *, lifeline_fd: int | None, owner: str | None, metrics: ControlMetrics
+) -> Control:
     """Control over workers of this machine. Who starts it again after its death may give both the same `owner`."""
     machine = _machine(settings)
     return Control(
@@ -70,6 +75,7 @@ def make_control(settings: Settings, store: Store, *, lifeline_fd: int | None, o
         new_id=lambda: uuid.uuid4().hex[:8],
         free_bytes=_free_bytes,
         drain_s=settings.drain_s,
+        metrics=metrics,
     )
 
 
@@ -77,6 +83,7 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
     """A gateway over the same store. `is_loopback`: it listens where only this machine reaches it."""
     accelerator = detect_accelerator()
     files = FleetFiles(fleet_folder(settings))
+    targets = TargetRoutes(deployments=store.deployments, files=TargetFiles(targets_folder(settings)))
 
     def quants(runtime: RuntimeRef) -> frozenset[Quant]:
         plug = find_plug(runtime.name)
@@ -98,8 +105,8 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         random=os.urandom,
         now=_now,
         is_loopback=is_loopback,
-        more=_benchmark_operations(store, accelerator),
         check_args=check_args,
+        more=(*_benchmark_operations(store, accelerator), *targets.operations()),
     )
 
 

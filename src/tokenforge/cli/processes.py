@@ -9,12 +9,16 @@ import sys
 
 import uvloop
 
+from tokenforge import __version__
 from tokenforge.cli.keys import require_key
+from tokenforge.cli.metrics_page import metrics_told
 from tokenforge.cli.platform_wiring import make_control, make_executor, make_gateway, platform_store
 from tokenforge.gateway.guard import is_loopback
 from tokenforge.gateway.server import serve
 from tokenforge.protocol.serving import bind
 from tokenforge.settings import read_settings
+from tokenforge.telemetry.control_metrics import ControlMetrics
+from tokenforge.telemetry.page import new_registry
 from tokenforge.worker.process import hold_lifeline, raise_file_limit
 
 
@@ -27,16 +31,18 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        metrics = ControlMetrics(new_registry(__version__))
         store = platform_store(settings)
         try:
-            control = make_control(settings, store, lifeline_fd=lifeline_fd, owner=owner)
-            executor = make_executor(settings, store, control, lifeline_fd=lifeline_fd)
-            running = asyncio.create_task(executor.run(stop))
-            reconciling = asyncio.Event()
-            controlling = asyncio.create_task(control.run(reconciling))
-            await running  # first what runs is closed, and only then the lease is given back
-            reconciling.set()
-            await controlling
+            async with metrics_told(settings, metrics.registry, process="control"):
+                control = make_control(settings, store, lifeline_fd=lifeline_fd, owner=owner, metrics=metrics)
+                executor = make_executor(settings, store, control, lifeline_fd=lifeline_fd)
+                running = asyncio.create_task(executor.run(stop))
+                reconciling = asyncio.Event()
+                controlling = asyncio.create_task(control.run(reconciling))
+                await running  # first what runs is closed, and only then the lease is given back
+                reconciling.set()
+                await controlling
         finally:
             await store.close()
 

@@ -13,6 +13,11 @@ def platform_folder(settings: Settings) -> Path:
     return settings.home / "platform"
 
 
+def targets_folder(settings: Settings) -> Path:
+    """Where processes of this machine say where their metrics are."""
+    return platform_folder(settings) / "targets"
+
+
 def server_of(settings: Settings) -> str:
     """As set, or where `up` runs here, or its default."""
     if settings.server is not None:

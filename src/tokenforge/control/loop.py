@@ -33,6 +33,7 @@ from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import WorkerPhase
 from tokenforge.store.base import Deployments, Events, Lease, Leases, Observations
+from tokenforge.telemetry.control_metrics import ControlMetrics
 
 _log = logging.getLogger(__name__)
 _COMING = (WorkerPhase.STARTING, WorkerPhase.LOADING)
@@ -70,6 +71,7 @@ class Control:
     tick_s: float = TICK_S
     lease_ttl_s: float = LEASE_TTL_S
     lease: Lease | None = None
+    metrics: ControlMetrics | None = None
     _renewed_s: float = field(default=0.0)
     _starting: int = field(default=0)
 
@@ -81,8 +83,10 @@ class Control:
             except LeaseLost:
                 _log.warning("lease lost; waiting for it again")
                 self.lease = None
+                self._failed(LeaseLost.code)
             except TokenForgeError as error:
                 _log.error("a turn failed, the next one tries again: %s", error)
+                self._failed(error.code)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=self.tick_s)
         if self.lease is not None:
@@ -90,8 +94,11 @@ class Control:
 
     async def turn(self) -> None:
         """One look at everything, and what follows from it; nothing while another process leads."""
+        began_s = time.monotonic()
         lease = await self._lead()
         if lease is None:
+            if self.metrics is not None:
+                self.metrics.stood_by()
             return
         sightings = await self.fleet.look()
         self._starting = sum(worker.is_alive and worker.phase in _COMING for worker in sightings)
@@ -100,6 +107,12 @@ class Control:
         for deployment in deployments:
             await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease)
         await self._clear(by_deployment)
+        if self.metrics is not None:
+            self.metrics.turned(deployments, duration_s=time.monotonic() - began_s)
+
+    def _failed(self, code: str) -> None:
+        if self.metrics is not None:
+            self.metrics.turn_failed(code)
 
     async def _lead(self) -> Lease | None:
         """The lease, prolonged when a quarter of it has passed."""
@@ -125,6 +138,8 @@ class Control:
         if decision.observed != deployment.observed:
             await self.observations.observe(deployment.id, decision.observed, lease=lease)
             await self._tell(deployment, decision.observed)
+            if self.metrics is not None:
+                self.metrics.observed(deployment, decision.observed)
         for action in decision.actions:
             await self._act(deployment, action, lease)
 
@@ -165,6 +180,8 @@ class Control:
             _log.error("%s", error)
             self.preparations.fail(deployment, error)
             return
+        if self.metrics is not None:
+            self.metrics.worker_started()
         await self.events.append(deployment.id, reason="Started", message=f"worker {name}")
 
     async def _tell(self, deployment: Deployment, observed: Observed) -> None:

@@ -148,7 +148,8 @@ class RuntimeInfo:
 class RuntimeStats:
     """A snapshot of the engine, taken without awaiting. None is unknown, never zero.
 
-    Counters (`…_total`, `prefix_queries`, `prefix_hits` in tokens) grow from the engine's start.
+    Counters (`…_total`, `prefix_queries`, `prefix_hits` in tokens) grow from the engine's start. `step_tokens_total`
+    are the tokens, of prompts and answers, that the engine computed in `steps_total` steps.
     """
 
     running: int
@@ -157,3 +158,5 @@ class RuntimeStats:
     prefix_queries: int | None = None
     prefix_hits: int | None = None
     preemptions_total: int | None = None
+    steps_total: int | None = None
+    step_tokens_total: int | None = None

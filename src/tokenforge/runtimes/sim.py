@@ -71,6 +71,7 @@ class SimRuntime:
         self._started = 0
         self._steps = 0
         self._preemptions = 0
+        self._step_tokens = 0
 
     async def start(self) -> RuntimeInfo:
         """Wait `start_ms`, then serve."""
@@ -117,6 +118,8 @@ class SimRuntime:
             waiting=len(self._waiting),
             kv_usage_ratio=used / self._settings.kv_tokens,
             preemptions_total=self._preemptions,
+            steps_total=self._steps,
+            step_tokens_total=self._step_tokens,
         )
 
     async def close(self, grace_s: float) -> None:
@@ -206,6 +209,7 @@ class SimRuntime:
             free -= sequence.kv_tokens + 1
             self._running.append(sequence)
         prefill = sum(sequence.kv_tokens for sequence in self._running if not sequence.prefilled)
+        self._step_tokens += prefill + sum(sequence.prefilled for sequence in self._running)
         for sequence in self._running:
             sequence.prefilled = True
         self._steps += 1

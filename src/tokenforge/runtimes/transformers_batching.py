@@ -21,6 +21,7 @@ from tokenforge.runtimes.transformers_loading import read_eos_ids, read_shape, r
 from tokenforge.runtimes.transformers_plan import CachePlan, config_options, plan_cache
 from tokenforge.runtimes.transformers_sampling import put_ours_in, request_options, switch_on
 from tokenforge.runtimes.transformers_scoring import Scoring
+from tokenforge.runtimes.transformers_tally import Tally
 
 _CAPABILITIES = Capabilities(prompt_logprobs=True, ignore_eos=True)
 _CACHE_LIMIT_S = 60.0
@@ -49,6 +50,7 @@ class Batching:
         self.max_num_seqs = plan.max_num_seqs
         self.vocab_size = int(model.config.get_text_config().vocab_size)
         self.eos_ids = read_eos_ids(model)
+        self._tally: Tally | None = None
 
     @classmethod
     def start(cls, spec: RuntimeSpec, model: Any) -> "Batching":
@@ -66,6 +68,7 @@ class Batching:
         manager.start()
         try:
             batching._first_step()
+            batching._tally = Tally(manager.batch_processor)
         except EngineError:
             batching.shutdown()
             raise
@@ -124,12 +127,18 @@ class Batching:
 
     def stats(self) -> RuntimeStats:
         """Lengths of the scheduler's own tables, read without its thread."""
-        processor = self._manager.batch_processor
-        if processor is None:
+        processor, tally = self._manager.batch_processor, self._tally
+        if processor is None or tally is None:
             return RuntimeStats(running=0, waiting=0)
         queued = self._manager.input_queue.qsize()
         scheduler = processor.scheduler
-        return RuntimeStats(running=len(scheduler.active_requests), waiting=len(scheduler.waiting_requests) + queued)
+        return RuntimeStats(
+            running=len(scheduler.active_requests),
+            waiting=len(scheduler.waiting_requests) + queued,
+            kv_usage_ratio=tally.usage_ratio(),
+            steps_total=tally.steps,
+            step_tokens_total=tally.tokens,
+        )
 
     def shutdown(self) -> None:
         """Stop the thread and wait for it; requests still in it fail."""

@@ -176,6 +176,8 @@ class _Meter(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
         self._prefix_queries = 0
         self._prefix_hits = 0
         self._preemptions = 0
+        self._steps = 0
+        self._step_tokens = 0
 
     def record(self, scheduler_stats: Any, iteration_stats: Any, *args: Any, **kwargs: Any) -> None:
         """Called by vLLM after each step, on the event loop."""
@@ -187,6 +189,8 @@ class _Meter(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
             self._prefix_hits += scheduler_stats.prefix_cache_stats.hits
         if iteration_stats is not None:
             self._preemptions += iteration_stats.num_preempted_reqs
+            self._steps += 1
+            self._step_tokens += iteration_stats.num_prompt_tokens + iteration_stats.num_generation_tokens
 
     def log_engine_initialized(self) -> None:
         """Nothing to log: `info` tells."""
@@ -201,6 +205,8 @@ class _Meter(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
             prefix_queries=self._prefix_queries,
             prefix_hits=self._prefix_hits,
             preemptions_total=self._preemptions,
+            steps_total=self._steps,
+            step_tokens_total=self._step_tokens,
         )
 
 

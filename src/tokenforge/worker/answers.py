@@ -18,9 +18,10 @@ from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWrite
 from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
-from tokenforge.telemetry.metrics import WorkerMetrics
+from tokenforge.telemetry.worker_metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.host import Host
+from tokenforge.worker.measure import Measure
 from tokenforge.worker.prompts import room_for
 from tokenforge.worker.stopwatch import Stopwatch
 
@@ -52,6 +53,7 @@ class Exchange:
     watch: Stopwatch = field(default_factory=Stopwatch)
     is_begun: bool = False
     last: Chunk | None = None
+    measure: Measure | None = None
 
 
 async def answer(service: Service, exchange: Exchange) -> str:
@@ -84,7 +86,8 @@ async def _generate(service: Service, exchange: Exchange) -> None:
         scores = await _scores(service, request, call)
         exchange.watch.submit()
         async with aclosing(service.host.generate(call)) as chunks:
-            watched = _watched(service.metrics, exchange, chunks)
+            exchange.measure = Measure(metrics=service.metrics, watch=exchange.watch)
+            watched = _watched(exchange.measure, exchange, chunks)
             if request.is_stream:
                 await _stream(exchange, head, watched)
             else:
@@ -124,30 +127,17 @@ def _head(service: Service, request: OpenAIRequest, request_id: str) -> AnswerHe
 
 
 async def _watched(
-    metrics: WorkerMetrics, exchange: Exchange, chunks: AsyncGenerator[Chunk, None]
+    measure: Measure, exchange: Exchange, chunks: AsyncGenerator[Chunk, None]
 ) -> AsyncGenerator[Chunk, None]:
     """The same chunks, measured. An abort or an error of the engine is raised: it is no whole answer."""
-    before_ns, seen = 0, 0
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(STALL_LIMIT_S) as stall:
         async for chunk in chunks:
             stall.reschedule(loop.time() + STALL_LIMIT_S)
             exchange.last = chunk
-            if chunk.token_ids or chunk.text:
-                tokens = max(1, chunk.usage.completion_tokens - seen)
-                if before_ns == 0:
-                    metrics.time_to_first_token.observe((time.monotonic_ns() - exchange.watch.started_ns) / 1e9)
-                else:
-                    metrics.inter_token_latency.observe(max(0, chunk.made_ns - before_ns) / 1e9 / tokens)
-                before_ns = chunk.made_ns
-            if chunk.usage.completion_tokens > seen:
-                metrics.generation_tokens.inc(chunk.usage.completion_tokens - seen)
-                seen = chunk.usage.completion_tokens
-            if chunk.finish is not None:
-                metrics.finished.labels(finish_reason=chunk.finish.value).inc()
-                metrics.prompt_tokens.inc(chunk.usage.prompt_tokens)
+            measure.take(chunk)
             if chunk.finish in (FinishReason.ABORT, FinishReason.ERROR):
-                raise EngineError(f"the generation ended early ({chunk.finish.value}) after {seen} tokens")
+                raise EngineError(f"the generation ended early ({chunk.finish.value}) after {measure.tokens} tokens")
             yield chunk
 
 
@@ -177,6 +167,7 @@ async def _begin(exchange: Exchange) -> None:
 async def _whole(exchange: Exchange, writer: BodyWriter, chunks: AsyncGenerator[Chunk, None]) -> None:
     async with aclosing(chunks) as stream:
         async for chunk in stream:
+            exchange.watch.note(chunk)
             writer.add(chunk)
     exchange.is_begun = True
     await send_whole(exchange.send, writer.body(), headers=exchange.headers)

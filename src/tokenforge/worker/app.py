@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import NotFound, TokenForgeError
@@ -15,6 +15,7 @@ from tokenforge.protocol.openai_answer import models_body
 from tokenforge.protocol.openai_request import Operation
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.protocol.worker_spec import WorkerPhase, runtime_info_to_plain
+from tokenforge.telemetry.page import read_page
 from tokenforge.worker.answers import Exchange, Service, answer
 
 _log = logging.getLogger(__name__)
@@ -83,10 +84,12 @@ class App:
     ) -> None:
         duration_s = (time.monotonic_ns() - begun_ns) / 1e9
         metrics = self._service.metrics
-        metrics.requests.labels(operation=operation.value, outcome=outcome).inc()
+        metrics.requests.inc(operation.value, outcome)
         metrics.duration.observe(duration_s)
         if outcome in ("overloaded", "not_ready"):
-            metrics.rejected.labels(reason=outcome).inc()
+            metrics.rejected.inc(outcome)
+        if exchange is not None and exchange.measure is not None and (timing := exchange.watch.timing()) is not None:
+            metrics.spent(timing, decode_ns=exchange.measure.last_ns - exchange.measure.first_ns)
         usage = exchange.last.usage if exchange is not None and exchange.last is not None else None
         tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
         line = "request=%s operation=%s outcome=%s prompt_tokens=%d completion_tokens=%d duration_s=%.4f"
@@ -101,7 +104,7 @@ class App:
         return _Reply(body=body, status=200 if host.phase is WorkerPhase.READY else 503)
 
     def _metrics(self) -> _Reply:
-        body = generate_latest(self._service.metrics.registry)
+        body = read_page(self._service.metrics.registry)
         return _Reply(body=body, content_type=CONTENT_TYPE_LATEST)
 
     def _models(self) -> _Reply:

@@ -6,8 +6,9 @@ is dead. It does no HTTP and knows no client.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -39,6 +40,7 @@ class Host:
         self.error: Exception | None = None
         self.ended = asyncio.Event()
         self.prompts: Prompts | None = None
+        self.load_s: dict[str, float] = {}
         self._build = build
         self._on_phase = on_phase
         self._runtime: Runtime | None = None
@@ -125,10 +127,20 @@ class Host:
 
     async def _start(self) -> None:
         self._step(WorkerPhase.LOADING)
-        self._runtime = await asyncio.to_thread(self._build, self.spec.runtime)
-        self.prompts = await asyncio.to_thread(_load_prompts, Path(self.spec.runtime.model_path))
-        self.info = await self._runtime.start()
+        with self._timed("import"):
+            self._runtime = await asyncio.to_thread(self._build, self.spec.runtime)
+        with self._timed("tokenizer"):
+            self.prompts = await asyncio.to_thread(_load_prompts, Path(self.spec.runtime.model_path))
+        with self._timed("engine"):
+            self.info = await self._runtime.start()
         self._step(WorkerPhase.READY)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        """Note how long a part of coming up took."""
+        began = time.monotonic()
+        yield
+        self.load_s[part] = time.monotonic() - began
 
     async def _watch(self) -> None:
         while self._runtime is not None and self.phase is WorkerPhase.READY:

@@ -8,14 +8,13 @@ import socket
 import time
 import uuid
 
-from prometheus_client import CollectorRegistry
-
 from tokenforge import __version__
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.serving import LAST_BYTES_S, make_server
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
-from tokenforge.telemetry.metrics import WorkerMetrics
+from tokenforge.telemetry.page import new_registry, pass_on_foreign
+from tokenforge.telemetry.worker_metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.answers import Service
 from tokenforge.worker.app import App
@@ -27,16 +26,19 @@ _log = logging.getLogger(__name__)
 
 async def serve(spec: WorkerSpec, plug: RuntimePlug, *, listener: socket.socket, announcer: Announcer) -> Host:
     """Serve until a signal asks for the end or the engine dies; the host tells which (`error` None is a clean end)."""
-    metrics = WorkerMetrics(CollectorRegistry())
-    metrics.say_build(__version__)
+    metrics = WorkerMetrics(new_registry(__version__))
+    pass_on_foreign(metrics.registry)
     admission = Admission(max_waiting=spec.max_waiting)
+    metrics.follow_admission(lambda: admission.inside, lambda: admission.capacity)
     port = int(listener.getsockname()[1])
 
     def on_phase(host: Host) -> None:
         metrics.set_state(host.phase)
         if host.phase is WorkerPhase.READY and host.info is not None:
             admission.open(host.info.max_num_seqs)
-            metrics.say_runtime(host.info)
+            stats = host.stats()
+            tells_cached = stats is not None and stats.prefix_queries is not None
+            metrics.say_runtime(host.info, load_s=host.load_s, tells_cached=tells_cached)
         _announce(announcer, host, port=port)
 
     host = Host(spec, build=plug.build, on_phase=on_phase)

@@ -62,6 +62,8 @@ class PagedBatching:
         self._known: dict[str, Sequence] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fatal: str | None = None
+        self._steps = 0
+        self._step_tokens = 0
         self._is_stopping = False
         self.scoring = scoring
         self.max_num_seqs = engine.plan.max_num_seqs
@@ -117,7 +119,13 @@ class PagedBatching:
         """Lengths of the schedule's own tables, read without its thread."""
         waiting = len(self._schedule.waiting) + self._inbox.qsize()
         running = len(self._schedule.running)
-        return RuntimeStats(running=running, waiting=waiting, kv_usage_ratio=self._schedule.usage_ratio)
+        return RuntimeStats(
+            running=running,
+            waiting=waiting,
+            kv_usage_ratio=self._schedule.usage_ratio,
+            steps_total=self._steps,
+            step_tokens_total=self._step_tokens,
+        )
 
     def shutdown(self) -> None:
         """Stop the thread and wait for it."""
@@ -143,6 +151,9 @@ class PagedBatching:
             if isinstance(step, Prefill):
                 _note_beginnings(step)
             launched = None if step is None else self._engine.runner.launch(step)
+            if step is not None:
+                self._steps += 1
+                self._step_tokens += step.tokens
             if under_way is not None:
                 self._hand_out(under_way)
             under_way = launched

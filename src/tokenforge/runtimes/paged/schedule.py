@@ -67,12 +67,22 @@ class Prefill:
         """The sequences that get a token from it, in order."""
         return tuple(chunk.sequence for chunk in self.chunks if chunk.is_last)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that it computes."""
+        return sum(chunk.end - chunk.start for chunk in self.chunks)
+
 
 @dataclass(frozen=True, slots=True)
 class Decode:
     """One token more for each sequence."""
 
     makers: tuple[Sequence, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that it computes."""
+        return len(self.makers)
 
 
 class Schedule:
