@@ -24,8 +24,9 @@ from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.admin.metric_targets import TargetRoutes
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
-from tokenforge.gateway.server import GatewayParts, open_parts
-from tokenforge.protocol.serving import bind, make_server
+from tokenforge.gateway.http.limits import Limits
+from tokenforge.gateway.server import GatewayParts, make_server, open_parts
+from tokenforge.protocol.serving import bind
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.store.base import Lease
 from tokenforge.store.sql.store import Store, open_store
@@ -175,7 +176,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, *, is_loopback: bool = True) -> AsyncIterator[Rig]:
+async def gateway(folder: Path, *, is_loopback: bool = True, limits: Limits | None = None) -> AsyncIterator[Rig]:
     """Serve one, with a store in `folder`."""
     store = open_store(folder / "store.db")
     lease = await store.leases.acquire("control", owner="test", ttl_s=600)
@@ -202,9 +203,9 @@ async def gateway(folder: Path, *, is_loopback: bool = True) -> AsyncIterator[Ri
     )  # fmt: skip
     app, feed = open_parts(parts)
     await feed.refresh()
-    server = make_server(app)
+    server = make_server(app, limits=limits or Limits())
     listener = bind("127.0.0.1", 0)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.start(listener)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with aiohttp.ClientSession() as client:
         rig = Rig(url=url, client=client, store=store, app=app, feed=feed, lease=lease)
@@ -213,8 +214,7 @@ async def gateway(folder: Path, *, is_loopback: bool = True) -> AsyncIterator[Ri
         finally:
             for runner in rig.runners:
                 await runner.cleanup()
-            server.should_exit = True
-            await serving
+            await server.end(limit_s=1.0)
             await app.plane.upstream.close()
             await store.close()
 

@@ -45,6 +45,14 @@ async def test_a_body_reaches_the_worker_as_the_client_sent_it(rig: Rig) -> None
     assert headers["x-request-id"] == "mine"
 
 
+async def test_the_trace_that_a_request_belongs_to_reaches_the_worker(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}
+    for path in ("/v1/completions", "/infer"):
+        await rig.post(path, {**INFER}, **trace)
+        assert trace.items() <= rig.asked[-1][2].items()
+
+
 async def test_infer_answers_text_usage_and_timings(rig: Rig) -> None:
     await rig.deploy(streaming(*GOOD))
     status, body, headers = await rig.post("/infer", INFER, **{"x-request-id": "mine"})

@@ -14,6 +14,7 @@ from tokenforge.cli.keys import require_key
 from tokenforge.cli.metrics_page import metrics_told
 from tokenforge.cli.platform_wiring import make_control, make_executor, make_gateway, platform_store
 from tokenforge.gateway.guard import is_loopback
+from tokenforge.gateway.http.limits import Limits, most_connections
 from tokenforge.gateway.server import serve
 from tokenforge.protocol.serving import bind
 from tokenforge.settings import read_settings
@@ -63,7 +64,8 @@ def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int
     async def main() -> None:
         store = platform_store(settings)
         try:
-            await serve(make_gateway(settings, store, is_loopback=is_private), listener=listener)
+            parts = make_gateway(settings, store, is_loopback=is_private)
+            await serve(parts, listener=listener, limits=Limits(connections=most_connections()))
         finally:
             await store.close()
 

@@ -5,35 +5,39 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
+from tokenforge.gateway.http.asgi import answer_by
+from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.plane import DataPlane
-from tokenforge.protocol.asgi import Message, Receive, Scope, Send, request_id
+from tokenforge.protocol.asgi import request_id
+
+_ADMIN_BODY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayApp:
-    """The ASGI application of a gateway process. Every answer carries `x-request-id`."""
+    """What a gateway process serves. Every answer carries `x-request-id`."""
 
     plane: DataPlane
     admin: ASGIApp
     new_id: Callable[[], str]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def open(self, exchange: Exchange) -> int:
+        """How large its body may be. Raises TokenForgeError when it may not be."""
+        return self.plane.open(exchange) if self._is_hot(exchange) else _ADMIN_BODY_BYTES
+
+    async def answer(self, exchange: Exchange) -> None:
         """Answer one request."""
-        identity = request_id(scope, otherwise=self.new_id())
-        try:
-            await self._answer(scope, receive, send, identity)
-        finally:
-            self.plane.guard.leave(scope)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, identity: str) -> None:
-        if self.plane.owns(scope["path"], scope["method"]):
-            await self.plane.answer(scope, receive, send, request_id=identity)
+        if self._is_hot(exchange):
+            await self.plane.answer(exchange)
             return
-        named = (b"x-request-id", identity.encode("latin-1"))
+        identity = request_id(exchange.scope, otherwise=self.new_id()).encode("latin-1")
+        await answer_by(self.admin, exchange, headers=((b"x-request-id", identity),))
 
-        async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), named]}
-            await send(message)
+    def left(self, exchange: Exchange) -> None:
+        """It is over, admitted or not."""
+        if self._is_hot(exchange):
+            self.plane.left(exchange)
+        self.plane.guard.leave(exchange.scope)
 
-        await self.admin(scope, receive, send_named)
+    def _is_hot(self, exchange: Exchange) -> bool:
+        return self.plane.owns(exchange.scope["path"], exchange.scope["method"])

@@ -8,9 +8,8 @@ from tokenforge.gateway.affinity import Hint
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Want
-from tokenforge.gateway.upstream import UpstreamAnswer, UpstreamFailed
+from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
 from tokenforge.protocol import infer
-from tokenforge.protocol.asgi import send_head, send_whole
 from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.problem import Problem
 from tokenforge.protocol.sse import SseParser
@@ -18,15 +17,14 @@ from tokenforge.protocol.sse import SseParser
 
 async def infer_route(plane: DataPlane, passage: Passage) -> None:
     """Answer `/infer`."""
-    body = infer.parse_infer(read_object(passage.body))
+    body = infer.parse_infer(read_object(passage.exchange.body))
     inference = _Inference(plane=plane, passage=passage, body=body)
     hint = Hint(passage.session, {"prompt": body.prompt})
     want = Want(model=body.model, runtime=body.runtime or passage.runtime, hint=hint)
     ask = Ask(want=want, path="/v1/completions", body=infer.completion_body(body))
     refusal = await relay(plane, passage, ask, inference.take)
     if refusal is not None:
-        problem = _problem(passage, refusal.status, refusal.body, retry_after=refusal.retry_after)
-        await _send_problem(passage, problem)
+        _send_problem(passage, _problem(passage, refusal.status, refusal.body, retry_after=refusal.retry_after))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,17 +41,18 @@ class _Inference:
         """Read the worker's stream into our answer."""
         self.gathered, self.first_s = infer.Gathered(), None
         if answer.status != 200:
-            await _send_problem(self.passage, _problem(self.passage, answer.status, await answer.whole()))
+            _send_problem(self.passage, _problem(self.passage, answer.status, await answer.whole()))
             return
         await self._read(answer)
         self._check()
         done = self._answer(endpoint)
         if self.body.stream:
-            await self._begin()
-            await self.passage.send({"type": "http.response.body", "body": infer.done_event(done)})
+            self._begin()
+            exchange = self.passage.exchange
+            exchange.write(infer.done_event(done))
+            exchange.end()
             return
-        self.passage.is_begun = True
-        await send_whole(self.passage.send, done.model_dump_json().encode(), headers=self.passage.headers)
+        self.passage.whole(200, done.model_dump_json().encode(), kind="application/json")
 
     async def _read(self, answer: UpstreamAnswer) -> None:
         parser = SseParser()
@@ -65,9 +64,9 @@ class _Inference:
                 if self.first_s is None:
                     self.first_s = self.plane.clock()
                 if self.body.stream:
-                    await self._begin()
-                    event = infer.token_event(text)
-                    await self.passage.send({"type": "http.response.body", "body": event, "more_body": True})
+                    self._begin()
+                    self.passage.exchange.write(infer.token_event(text))
+                    await self.passage.exchange.drained()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UpstreamFailed(f"the worker's stream cannot be read: {type(error).__name__}: {error}") from error
 
@@ -78,19 +77,17 @@ class _Inference:
         if not self.gathered.is_done or self.gathered.finish_reason is None:
             raise UpstreamFailed("the worker's stream ended before its answer was whole")
 
-    async def _begin(self) -> None:
-        if self.passage.is_begun:
-            return
-        self.passage.is_begun = True
-        self.passage.tell_late = _late_event
-        headers = {**self.passage.headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
-        await send_head(self.passage.send, status=200, content_type="text/event-stream; charset=utf-8", headers=headers)
+    def _begin(self) -> None:
+        if not self.passage.exchange.is_begun:
+            self.passage.tell_late = _late_event
+            headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+            self.passage.begin(200, kind="text/event-stream; charset=utf-8", headers=headers)
 
     def _answer(self, endpoint: Endpoint) -> infer.InferAnswer:
         usage = self.gathered.usage
         arrived_s = self.passage.arrived_s
         return infer.InferAnswer(
-            id=self.passage.headers["x-request-id"],
+            id=self.passage.request_id,
             model=self.body.model,
             runtime=endpoint.runtime,
             text="".join(self.gathered.texts),
@@ -108,13 +105,10 @@ class _Inference:
         )
 
 
-async def _send_problem(passage: Passage, problem: Problem) -> None:
-    passage.is_begun = True
-    passage.outcome = f"worker_{problem.status}"
-    await send_whole(
-        passage.send, problem.problem_body(), status=problem.status, content_type="application/problem+json",
-        headers={**passage.headers, **problem.headers},
-    )  # fmt: skip
+def _send_problem(passage: Passage, problem: Problem) -> None:
+    passage.exchange.outcome = f"worker_{problem.status}"
+    body = problem.problem_body()
+    passage.whole(problem.status, body, kind="application/problem+json", headers=problem.headers)
 
 
 def _problem(passage: Passage, status: int, body: bytes, *, retry_after: str = "") -> Problem:
@@ -128,7 +122,7 @@ def _problem(passage: Passage, status: int, body: bytes, *, retry_after: str = "
     headers = {"retry-after": retry_after} if retry_after else {}
     faults: tuple[Fault, ...] = ()
     if isinstance(param, str):
-        faults = (Fault(field=param, value=read_object(passage.body).get(param), message=message),)
+        faults = (Fault(field=param, value=read_object(passage.exchange.body).get(param), message=message),)
     return Problem(status=status, code=code, message=message, param=param, faults=faults, headers=headers)
 
 

@@ -7,8 +7,7 @@ from tokenforge.gateway.affinity import Hint
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Served, Want
-from tokenforge.gateway.upstream import UpstreamAnswer
-from tokenforge.protocol.asgi import send_head, send_whole
+from tokenforge.gateway.upstream_answer import UpstreamAnswer
 from tokenforge.protocol.openai_answer import error_event
 from tokenforge.protocol.openai_fields import peek_object
 from tokenforge.protocol.problem import Problem
@@ -18,7 +17,7 @@ PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/respo
 
 async def openai_route(plane: DataPlane, passage: Passage) -> None:
     """Answer one of `PATHS`: what a worker cannot do, it refuses itself."""
-    fields = peek_object(passage.body)
+    fields = peek_object(passage.exchange.body)
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         hint = "GET /v1/models lists what is served"
@@ -26,44 +25,34 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
         raise InvalidInput([fault], source="request body")
     shared = Hint(passage.session, fields)
     want = Want(model=model, runtime=passage.runtime, deployment=passage.deployment, hint=shared)
-    ask = Ask(want=want, path=passage.path, body=passage.body)
+    ask = Ask(want=want, path=passage.path, body=passage.exchange.body)
 
     async def take(endpoint: Endpoint, answer: UpstreamAnswer) -> None:
-        headers = {**passage.headers, "x-tokenforge-replica": endpoint.id}
-        kind = answer.header("content-type") or "application/json"
-        if not kind.startswith("text/event-stream"):
-            body = await answer.whole()
-            if answer.status >= 400:
-                passage.outcome = f"worker_{answer.status}"
-            passage.is_begun = True
-            await send_whole(passage.send, body, status=answer.status, content_type=kind, headers=headers)
+        headers = {"x-tokenforge-replica": endpoint.id}
+        kind = answer.header(b"content-type") or "application/json"
+        if kind.startswith("text/event-stream"):
+            await _stream(passage, answer, kind=kind, headers=headers)
             return
-        await _stream(passage, answer, kind=kind, headers=headers)
+        body = await answer.whole()
+        if answer.status >= 400:
+            passage.exchange.outcome = f"worker_{answer.status}"
+        passage.whole(answer.status, body, kind=kind, headers=headers)
 
     refusal = await relay(plane, passage, ask, take)
     if refusal is not None:
-        passage.is_begun = True
-        passage.outcome = f"worker_{refusal.status}"
+        passage.exchange.outcome = f"worker_{refusal.status}"
         extra = {"retry-after": refusal.retry_after} if refusal.retry_after else {}
-        await send_whole(
-            passage.send, refusal.body, status=refusal.status, content_type=refusal.content_type,
-            headers={**passage.headers, **extra},
-        )  # fmt: skip
+        passage.whole(refusal.status, refusal.body, kind=refusal.content_type, headers=extra)
 
 
 async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, headers: dict[str, str]) -> None:
     """Pass the events on as they come; the head goes with the first of them."""
     passage.tell_late = _late_event
+    await answer.first()
     headers = {**headers, **_own_time(passage), "cache-control": "no-cache", "x-accel-buffering": "no"}
-    async for chunk in answer.chunks():
-        if not passage.is_begun:
-            passage.is_begun = True
-            await send_head(passage.send, status=answer.status, content_type=kind, headers=headers)
-        await passage.send({"type": "http.response.body", "body": chunk, "more_body": True})
-    if not passage.is_begun:
-        passage.is_begun = True
-        await send_head(passage.send, status=answer.status, content_type=kind, headers=headers)
-    await passage.send({"type": "http.response.body", "body": b""})
+    passage.begin(answer.status, kind=kind, headers=headers)
+    await answer.pass_to(passage.exchange)
+    passage.exchange.end()
 
 
 def _own_time(passage: Passage) -> dict[str, str]:

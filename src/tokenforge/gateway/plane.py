@@ -1,8 +1,7 @@
-"""The data plane: OpenAI's routes and `/infer`, on raw ASGI, with neither the database nor the control loop in the way.
+"""The data plane: OpenAI's routes and `/infer`, with neither the database nor the control loop in the way.
 
-A small part by itself, so that it can be replaced by a thinner protocol: it needs a Router, an Upstream and a Guard,
-and answers the paths of its `handlers`. Refuses to send a byte before a worker has answered, so a failure until then
-is tried elsewhere or has its proper status.
+It needs a Router, an Upstream and a Guard, and answers the paths of its `handlers`. Refuses to send a byte before a
+worker has answered, so a failure until then is tried elsewhere or has its proper status.
 """
 
 import asyncio
@@ -11,11 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput, TokenForgeError
+from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
 from tokenforge.gateway.guard import Guard
+from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
-from tokenforge.protocol.asgi import ClientGone, Receive, Scope, Send, header, read_body, send_whole, unless_gone
+from tokenforge.protocol.asgi import MAX_BODY_BYTES, header, request_id
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 
@@ -24,33 +24,59 @@ _log = logging.getLogger(__name__)
 DEFAULT_DEADLINE_S = 600.0
 MAX_DEADLINE_S = 3600.0
 DEADLINE_HEADER = b"x-tokenforge-timeout-s"
-_SCOPED = "/deployments/"
 RUNTIME_HEADER = b"x-tokenforge-runtime"
 SESSION_HEADER = b"x-tokenforge-session"
+_SCOPED = "/deployments/"
+_TRACE_HEADERS = (b"traceparent", b"tracestate")
 
 
 @dataclass(slots=True, kw_only=True)
 class Passage:
-    """One request on its way through. `session` is the one it names, if any.
+    """One request on its way through. `asked_s`: when a replica was asked last; `tries`: how many were.
 
-    `asked_s`: when a replica was asked last. `is_begun`: bytes were sent. `outcome` is for the metrics.
-
-    After that an error can only be told in the stream, by the bytes that `tell_late` makes of it.
+    Once its answer has begun an error can only be told in the stream, by the bytes that `tell_late` makes of it.
     """
 
+    exchange: Exchange
     path: str
-    body: bytes
-    send: Send
-    headers: Mapping[str, str]
-    runtime: str | None
+    request_id: str
     deployment: str | None
     arrived_s: float
     until_s: float
-    session: str = ""
     asked_s: float | None = None
-    is_begun: bool = False
-    outcome: str = "ok"
+    tries: int = 0
     tell_late: Callable[[Problem], bytes] | None = None
+
+    @property
+    def runtime(self) -> str | None:
+        """The runtime that the caller wants."""
+        return header(self.exchange.scope, RUNTIME_HEADER) or None
+
+    @property
+    def session(self) -> str:
+        """The session that it belongs to, if it names one."""
+        return header(self.exchange.scope, SESSION_HEADER)
+
+    def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send a whole answer."""
+        self.exchange.whole(status, self.headers(kind, headers or {}), body)
+
+    def begin(self, status: int, *, kind: str, headers: Mapping[str, str]) -> None:
+        """Send the head of a stream."""
+        self.exchange.begin(status, self.headers(kind, headers), length=None)
+
+    def headers(self, kind: str, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer."""
+        pairs = [(b"content-type", kind.encode("latin-1")), (b"x-request-id", self.request_id.encode("latin-1"))]
+        return pairs + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
+
+    def forwarded(self) -> bytes:
+        """The header lines that a worker gets: what the body is, who asks, and the trace it belongs to."""
+        lines = b"content-type: application/json\r\nx-request-id: %b\r\n" % self.request_id.encode("latin-1")
+        for name in _TRACE_HEADERS:
+            if name in self.exchange.fields:
+                lines += b"%b: %b\r\n" % (name, self.exchange.fields[name])
+        return lines
 
 
 Handler = Callable[["DataPlane", Passage], Awaitable[None]]
@@ -58,7 +84,7 @@ Handler = Callable[["DataPlane", Passage], Awaitable[None]]
 
 @dataclass(slots=True, kw_only=True)
 class DataPlane:
-    """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds.
+    """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds; `new_id` names nameless requests.
 
     `refresh` brings the table up to date: asked only when nobody is there to serve, off the hot path.
     """
@@ -69,61 +95,38 @@ class DataPlane:
     metrics: GatewayMetrics
     handlers: Mapping[str, Handler]
     refresh: Callable[[], Awaitable[None]]
+    new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
     empty: asyncio.Event = field(default_factory=asyncio.Event)
+    _passages: dict[Exchange, Passage] = field(default_factory=dict)
 
     def owns(self, path: str, method: str) -> bool:
         """Whether it answers this."""
         return method == "POST" and split_path(path)[1] in self.handlers
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
-        """Answer one request, whatever happens."""
-        began_s = self.clock()
+    def open(self, exchange: Exchange) -> int:
+        """A request has come; returns how large its body may be. Raises TokenForgeError when it may not be."""
         self.in_flight += 1
         self.empty.clear()
-        deployment, path = split_path(scope["path"])
-        try:
-            outcome = await self._answer(
-                scope, receive, send, path=path, deployment=deployment, request_id=request_id, began_s=began_s
-            )
-        finally:
-            self.in_flight -= 1
-            if self.in_flight == 0:
-                self.empty.set()
-        self.metrics.count(path, outcome, duration_s=self.clock() - began_s)
+        deployment, path = split_path(exchange.scope["path"])
+        began_s = self.clock()
+        self._passages[exchange] = passage = Passage(
+            exchange=exchange,
+            path=path,
+            request_id=request_id(exchange.scope, otherwise="") or self.new_id(),
+            deployment=deployment,
+            arrived_s=began_s,
+            until_s=began_s + DEFAULT_DEADLINE_S,
+        )
+        self.guard.admit(exchange.scope, needs="infer")
+        passage.until_s = began_s + _deadline_s(exchange)
+        return MAX_BODY_BYTES
 
-    async def _answer(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        path: str,
-        deployment: str | None,
-        request_id: str,
-        began_s: float,
-    ) -> str:
-        headers = {"x-request-id": request_id}
-        try:
-            self.guard.admit(scope, needs="infer")
-            body = await read_body(scope, receive)
-            passage = Passage(
-                path=path, body=body, send=send, headers=headers,
-                runtime=header(scope, RUNTIME_HEADER) or None, deployment=deployment,
-                arrived_s=began_s, until_s=began_s + _deadline_s(scope), session=header(scope, SESSION_HEADER),
-            )  # fmt: skip
-        except ClientGone:
-            return "cancelled"
-        except TokenForgeError as error:
-            closing = {**headers, "connection": "close"}
-            await _send_problem(send, problem_of(error), path=path, headers=closing)
-            return error.code
-        outcome = await unless_gone(self._pass(passage), receive)
-        return "cancelled" if outcome is None else outcome
-
-    async def _pass(self, passage: Passage) -> str:
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer it, whatever happens."""
+        passage = self._passages[exchange]
         try:
             try:
                 async with asyncio.timeout(passage.until_s - self.clock()):
@@ -134,10 +137,17 @@ class DataPlane:
         except Exception as error:  # noqa: BLE001 - the edge of a request: whatever it is, the client gets an answer
             problem = problem_of(error)
             if problem.code == "internal":
-                _log.error("request %s failed unforeseen", passage.headers["x-request-id"], exc_info=error)
-            await _tell(passage, problem)
-            return problem.code
-        return passage.outcome
+                _log.error("request %s failed unforeseen", passage.request_id, exc_info=error)
+            exchange.outcome = problem.code
+            _tell(passage, problem)
+
+    def left(self, exchange: Exchange) -> None:
+        """It is over."""
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self.empty.set()
+        passage = self._passages.pop(exchange)
+        self.metrics.count(passage.path, exchange.outcome, duration_s=self.clock() - passage.arrived_s)
 
 
 def split_path(path: str) -> tuple[str | None, str]:
@@ -148,24 +158,19 @@ def split_path(path: str) -> tuple[str | None, str]:
     return (identity, f"/{rest}") if slash and rest.startswith("v1/") else (None, path)
 
 
-async def _tell(passage: Passage, problem: Problem) -> None:
+def _tell(passage: Passage, problem: Problem) -> None:
     """The problem as the whole answer, or as the last event of a stream that has begun."""
-    if not passage.is_begun:
-        await _send_problem(passage.send, problem, path=passage.path, headers=passage.headers)
+    exchange = passage.exchange
+    if not exchange.is_begun:
+        kind, body = problem.shaped(passage.path)
+        passage.whole(problem.status, body, kind=kind, headers=problem.headers)
     elif passage.tell_late is not None:
-        await passage.send({"type": "http.response.body", "body": passage.tell_late(problem)})
+        exchange.write(passage.tell_late(problem))
+        exchange.end()
 
 
-async def _send_problem(send: Send, problem: Problem, *, path: str, headers: Mapping[str, str]) -> None:
-    is_openai = path.startswith("/v1/")
-    body = problem.openai_body() if is_openai else problem.problem_body()
-    kind = "application/json" if is_openai else "application/problem+json"
-    merged = {**headers, **problem.headers}
-    await send_whole(send, body, status=problem.status, content_type=kind, headers=merged)
-
-
-def _deadline_s(scope: Scope) -> float:
-    said = header(scope, DEADLINE_HEADER)
+def _deadline_s(exchange: Exchange) -> float:
+    said = header(exchange.scope, DEADLINE_HEADER)
     if not said:
         return DEFAULT_DEADLINE_S
     try:

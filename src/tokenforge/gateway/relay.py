@@ -4,14 +4,13 @@ Worth another try: a replica that cannot be reached, that is draining or dead (5
 this one request (500). Whatever else a worker says is the client's answer.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tokenforge.domain.errors import NotFound, NotReady
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.routing import Endpoint, Want
-from tokenforge.gateway.upstream import UpstreamAnswer, UpstreamFailed
+from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
 
 MAX_TRIES = 4
 _ELSEWHERE = frozenset({429, 500, 503})
@@ -59,20 +58,16 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
                 ) from None
             raise
         tried.add(endpoint.id)
+        passage.tries += 1
         passage.asked_s = plane.clock()
         with plane.router.held(endpoint):
             try:
-                async with _asked(plane, passage, ask, endpoint) as answer:
-                    if answer.status not in _ELSEWHERE:
-                        plane.router.answered(endpoint)
-                        await take(endpoint, answer)
-                        return None
-                    refusal = await _refusal(answer)
-                    if answer.status == 503:
-                        plane.router.failed(endpoint)
+                refusal = await _try(plane, passage, ask, endpoint, take)
+                if refusal is None:
+                    return None
             except UpstreamFailed as error:
                 plane.router.failed(endpoint)
-                if passage.is_begun:
+                if passage.exchange.is_begun:
                     raise
                 failure = error
         plane.metrics.retried(ask.path)
@@ -90,19 +85,25 @@ async def _take(plane: DataPlane, passage: Passage, ask: Ask, tried: set[str]) -
         return await plane.router.take(ask.want, without=tried, until_s=passage.until_s)
 
 
-@asynccontextmanager
-async def _asked(
-    plane: DataPlane, passage: Passage, ask: Ask, endpoint: Endpoint
-) -> AsyncGenerator[UpstreamAnswer, None]:
-    headers = {"content-type": "application/json", "x-request-id": passage.headers["x-request-id"]}
-    async with plane.upstream.ask(endpoint.url + ask.path, body=ask.body, headers=headers) as answer:
-        yield answer
+async def _try(plane: DataPlane, passage: Passage, ask: Ask, endpoint: Endpoint, take: Take) -> Refusal | None:
+    """Ask one replica; its refusal when another may do better. Raises UpstreamFailed."""
+    answer = await plane.upstream.ask(endpoint.url, ask.path, body=ask.body, headers=passage.forwarded())
+    try:
+        if answer.status not in _ELSEWHERE:
+            plane.router.answered(endpoint)
+            await take(endpoint, answer)
+            return None
+        if answer.status == 503:
+            plane.router.failed(endpoint)
+        return await _refusal(answer)
+    finally:
+        answer.close()
 
 
 async def _refusal(answer: UpstreamAnswer) -> Refusal:
     return Refusal(
         status=answer.status,
         body=await answer.whole(),
-        content_type=answer.header("content-type") or "application/json",
-        retry_after=answer.header("retry-after"),
+        content_type=answer.header(b"content-type") or "application/json",
+        retry_after=answer.header(b"retry-after"),
     )

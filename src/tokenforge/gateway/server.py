@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
 import socket
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,13 +21,15 @@ from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.guard import KeyRing
+from tokenforge.gateway.http.limits import Limits
+from tokenforge.gateway.http.server import HttpServer
 from tokenforge.gateway.infer_route import infer_route
 from tokenforge.gateway.openai_routes import PATHS, openai_route
 from tokenforge.gateway.plane import DataPlane
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
 from tokenforge.protocol.deploy import CheckArgs, Quants, any_args
-from tokenforge.protocol.serving import make_server
+from tokenforge.protocol.serving import LAST_BYTES_S
 from tokenforge.store.base import Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 
@@ -58,18 +60,32 @@ class GatewayParts:
     check_args: CheckArgs = any_args
 
 
+class RequestIds:
+    """Ids for requests that bring none: a chance for the process, and a count."""
+
+    def __init__(self, chance: bytes) -> None:
+        self._numbers = itertools.count(1)
+        self._head = chance.hex()
+
+    def new(self) -> str:
+        """The next."""
+        return f"{self._head}{next(self._numbers):016x}"
+
+
 def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     """The application, and what keeps its table fresh."""
     router = Router(clock=time.monotonic)
     ring = KeyRing(clock=time.monotonic, is_loopback=parts.is_loopback)
     feed = RouteFeed(parts.deployments, parts.observations, router)
     feed.also(parts.keys, ring)
+    names = RequestIds(parts.random(8))
     plane = DataPlane(
         router=router,
         upstream=Upstream(),
         guard=ring,
         metrics=GatewayMetrics(CollectorRegistry()),
         refresh=feed.refresh,
+        new_id=names.new,
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
     )
     deployments = DeploymentRoutes(
@@ -80,11 +96,16 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     keys = KeyRoutes(keys=parts.keys, random=parts.random, now=parts.now, refresh=feed.refresh)
     operations = (*deployments.operations(), *keys.operations(), *parts.more, *reads.operations())
     admin = admin_app(operations, guard=ring)
-    app = GatewayApp(plane=plane, admin=admin, new_id=lambda: uuid.uuid4().hex)
+    app = GatewayApp(plane=plane, admin=admin, new_id=names.new)
     return app, feed
 
 
-async def serve(parts: GatewayParts, *, listener: socket.socket) -> None:
+def make_server(app: GatewayApp, *, limits: Limits) -> HttpServer:
+    """A server for it, to be given its socket. Within a running event loop."""
+    return HttpServer(app, new_id=app.new_id, clock=time.monotonic, wall_s=time.time, limits=limits)
+
+
+async def serve(parts: GatewayParts, *, listener: socket.socket, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight end within `DRAIN_S`."""
     app, feed = open_parts(parts)
     await feed.refresh()
@@ -92,18 +113,15 @@ async def serve(parts: GatewayParts, *, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = make_server(app)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    server = make_server(app, limits=limits)
+    await server.start(listener)
     feeding = asyncio.create_task(feed.run(asyncio.Event()))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await stop.wait()
     app.plane.is_draining = True
     if app.plane.in_flight:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await app.plane.empty.wait()
-    server.should_exit = True
-    await serving
+    await server.end(limit_s=LAST_BYTES_S)
     feeding.cancel()
-    stopped.cancel()
     await app.plane.upstream.close()

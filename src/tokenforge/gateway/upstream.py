@@ -1,102 +1,111 @@
-"""The way to a worker: pooled connections, bytes in, bytes out. The part that a thinner client may replace.
+"""The way to a worker: pooled keep-alive connections of our own, bytes in, bytes out.
 
-A transport that fails is UpstreamFailed, whatever its library calls it. Closing an answer early closes its connection,
-so that the worker sees its client gone and frees the engine's slot.
+A transport that fails is UpstreamFailed, whatever its cause. Closing an answer early closes its connection, so that
+the worker sees its client gone and frees the engine's slot. A kept connection that its worker had closed in that very
+moment is no failure: the request goes out once more on another.
 """
 
-import io
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import aiohttp
-
-from tokenforge.domain.errors import EngineError
+from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
+from tokenforge.gateway.upstream_connection import UpstreamConnection
 
 CONNECT_LIMIT_S = 2.0
-SILENCE_LIMIT_S = 660.0
-MAX_WHOLE_BYTES = 256 << 20
-_LARGE_BYTES = 1 << 20
-"""Above this a body is sent in parts, so that the loop stays free."""
+IDLE_S = 30.0
+_MOST_ORIGINS = 1024
+_DEAD_PEER_S = 30
 
 
-class UpstreamFailed(EngineError):
-    """The worker could not be reached, or its answer broke off."""
+@dataclass(slots=True, kw_only=True)
+class _Origin:
+    """A worker's address and the connections to it that nobody uses now, the latest used last."""
 
-    code = "upstream_failed"
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamAnswer:
-    """A worker's answer: its head is here, its body comes."""
-
-    _response: aiohttp.ClientResponse
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self._response.status
-
-    def header(self, name: str) -> str:
-        """A header, empty when it is not there."""
-        return self._response.headers.get(name, "")
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises UpstreamFailed when it breaks off."""
-        try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UpstreamFailed(f"the worker's answer broke off: {_words(error)}") from error
-
-    async def whole(self) -> bytes:
-        """The whole body. Raises UpstreamFailed."""
-        parts: list[bytes] = []
-        size = 0
-        async for chunk in self.chunks():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > MAX_WHOLE_BYTES:
-                raise UpstreamFailed(f"the worker's answer has more than {MAX_WHOLE_BYTES} bytes")
-        return b"".join(parts)
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    prefix: bytes
+    authority: bytes
+    idle: list[UpstreamConnection] = field(default_factory=list)
 
 
 class Upstream:
-    """One pool for all workers. Use within an event loop; `close` at the end."""
+    """One pool for all workers, within one event loop; `close` it at the end."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._origins: dict[str, _Origin] = {}
 
-    @asynccontextmanager
-    async def ask(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[UpstreamAnswer, None]:
-        """Send the request; the answer's head is there on entry. Raises UpstreamFailed when none came."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S, sock_read=SILENCE_LIMIT_S),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        try:
-            data = body if len(body) < _LARGE_BYTES else io.BytesIO(body)
-            response = await self._session.post(url, data=data, headers=headers)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UpstreamFailed(f"the worker cannot be reached: {_words(error)}") from error
-        is_whole = False
-        try:
-            yield UpstreamAnswer(response)
-            is_whole = response.content.at_eof()
-        finally:
-            if is_whole:
-                response.release()
-            else:
-                response.close()
+    async def ask(self, url: str, path: str, *, body: bytes, headers: bytes) -> UpstreamAnswer:
+        """Send a POST; `headers` are whole lines. The answer's head is there on return. Raises UpstreamFailed."""
+        origin = self._origins.get(url) or self._open_origin(url)
+        head = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (
+            origin.prefix, path.encode("ascii"), origin.authority, headers, len(body),
+        )  # fmt: skip
+        while True:
+            connection = self._idle(origin) or await self._connect(origin)
+            answer = connection.ask(head, body)
+            try:
+                await answer.head()
+            except UpstreamFailed:
+                answer.close()
+                if connection.is_used and not connection.is_heard:
+                    continue
+                raise
+            except BaseException:
+                answer.close()
+                raise
+            return answer
 
     async def close(self) -> None:
-        """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        """Close every connection that is not in use."""
+        for origin in self._origins.values():
+            for connection in tuple(origin.idle):
+                connection.close()
+            origin.idle.clear()
+
+    def _idle(self, origin: _Origin) -> UpstreamConnection | None:
+        while origin.idle:
+            connection = origin.idle.pop()
+            if not connection.is_closed and connection.loop.time() - connection.idle_since_s < IDLE_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, origin: _Origin) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                transport, connection = await loop.create_connection(
+                    lambda: UpstreamConnection(loop), origin.host, origin.port, ssl=origin.tls
+                )
+        except (OSError, TimeoutError) as error:
+            words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise UpstreamFailed(f"the worker cannot be reached: {words}") from error
+        _notice_dead_peers(transport.get_extra_info("socket"))
+        connection.pool = origin.idle
+        return connection
+
+    def _open_origin(self, url: str) -> _Origin:
+        if len(self._origins) >= _MOST_ORIGINS:
+            self._origins = {known: origin for known, origin in self._origins.items() if origin.idle}
+        parts = urlsplit(url)
+        is_tls = parts.scheme == "https"
+        origin = _Origin(
+            host=parts.hostname or "",
+            port=parts.port or (443 if is_tls else 80),
+            tls=ssl.create_default_context() if is_tls else None,
+            prefix=parts.path.rstrip("/").encode("ascii"),
+            authority=parts.netloc.rpartition("@")[2].encode("ascii"),
+        )
+        self._origins[url] = origin
+        return origin
 
 
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _notice_dead_peers(sock: socket.socket) -> None:
+    """Let the kernel ask a silent peer whether it lives: a machine that is gone says nothing by itself."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+        sock.setsockopt(socket.IPPROTO_TCP, option, _DEAD_PEER_S // 3)

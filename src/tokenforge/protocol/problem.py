@@ -44,12 +44,18 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Too large",
+    414: "Target too long",
+    417: "Expectation failed",
     422: "Unprocessable",
     429: "Too many requests",
+    431: "Headers too large",
+    501: "Not implemented",
     503: "Not ready",
     504: "Deadline exceeded",
+    505: "HTTP version not supported",
 }
 
 
@@ -63,6 +69,17 @@ class Problem:
     param: str | None = None
     faults: tuple[errors.Fault, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return _TITLES.get(self.status, "Server error")
+
+    def shaped(self, path: str) -> tuple[str, bytes]:
+        """Media type and body as clients of that path read them: OpenAI's shape under `/v1/`."""
+        if path.startswith("/v1/"):
+            return "application/json", self.openai_body()
+        return "application/problem+json", self.problem_body()
 
     @property
     def openai_type(self) -> str:
@@ -85,7 +102,7 @@ class Problem:
         """RFC 9457 problem details, with each fault on its own."""
         body: dict[str, object] = {
             "type": "about:blank",
-            "title": _TITLES.get(self.status, "Server error"),
+            "title": self.title,
             "status": self.status,
             "detail": _text(self.message),
             "code": self.code,

@@ -1,0 +1,149 @@
+"""A worker's answer: its head is here, its body comes; gathered, read in parts, or passed on as it is.
+
+What is passed on is not taken apart: chunks that came whole go out as they came. Of a stream are kept the number of
+events and the last bytes, because its usage is told in the last event.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from tokenforge.domain.errors import EngineError
+from tokenforge.gateway.http.exchange import Exchange
+
+if TYPE_CHECKING:
+    from tokenforge.gateway.upstream_connection import UpstreamConnection
+
+MAX_WHOLE_BYTES = 256 << 20
+_AHEAD_BYTES = 256 << 10
+_EVENT_END = b"\n\n"
+
+
+class UpstreamFailed(EngineError):
+    """The worker could not be reached, or its answer broke off."""
+
+    code = "upstream_failed"
+
+
+class UpstreamAnswer:
+    """One answer. `close` it in the end: its connection is kept when the answer was whole, else ended."""
+
+    __slots__ = (
+        "_connection", "_parts", "_size", "_waiter", "before", "client", "events", "failure", "fields", "is_chunked",
+        "is_ended", "last", "status",
+    )  # fmt: skip
+
+    def __init__(self, connection: "UpstreamConnection") -> None:
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self.status = 0
+        self.fields: dict[bytes, bytes] = {}
+        self.is_chunked = False
+        self.is_ended = False
+        self.failure: UpstreamFailed | None = None
+        self.client: Exchange | None = None
+        self.events = 0
+        self.before = self.last = b""
+
+    def header(self, name: bytes) -> str:
+        """A header by its lower-case name, empty when it is not there."""
+        return self.fields.get(name, b"").decode("latin-1")
+
+    async def head(self) -> None:
+        """Return when the head is here. Raises UpstreamFailed."""
+        while not self.status:
+            await self._news()
+
+    async def first(self) -> None:
+        """Return when a part of the body is here, or its end. Raises UpstreamFailed."""
+        while not self._parts and not self.is_ended:
+            await self._news()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises UpstreamFailed when it breaks off."""
+        while True:
+            await self.first()
+            parts, self._parts, self._size = self._parts, [], 0
+            self._connection.resume()
+            for part in parts:
+                yield part
+            if self.is_ended and not self._parts:
+                return
+
+    async def whole(self) -> bytes:
+        """The whole body. Raises UpstreamFailed."""
+        if self.is_ended and len(self._parts) == 1:
+            return self._parts[0]
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > MAX_WHOLE_BYTES:
+                raise UpstreamFailed(f"the worker's answer has more than {MAX_WHOLE_BYTES} bytes")
+        return b"".join(parts)
+
+    async def pass_to(self, client: Exchange) -> None:
+        """Send the body on to a client whose answer has begun, as fast as it takes it. Raises UpstreamFailed."""
+        self._take_note(b"".join(self._parts))
+        for part in self._parts:
+            client.write(part)
+        self._parts.clear()
+        self.client = client
+        client.source = self._connection
+        (self._connection.pause if client.is_slow else self._connection.resume)()
+        try:
+            while not self.is_ended:
+                await self._news()
+        finally:
+            self.client = client.source = None
+
+    def close(self) -> None:
+        """Done with it."""
+        self._connection.release(self)
+
+    # what the connection tells
+
+    def take(self, part: bytes) -> None:
+        """A part of the body, taken out of its framing."""
+        if self.client is not None:
+            self._take_note(part)
+            self.client.write(part)
+            return
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > _AHEAD_BYTES:
+            self._connection.pause()
+        self.wake()
+
+    def take_framed(self, client: Exchange, chunks: bytes) -> None:
+        """Whole chunks, for a client that reads chunks."""
+        self._take_note(chunks)
+        client.pass_on(chunks)
+
+    def fail(self, failure: UpstreamFailed) -> None:
+        """It broke off."""
+        if not self.is_ended and self.failure is None:
+            self.failure = failure
+            self.wake()
+
+    def wake(self) -> None:
+        """There is news."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _take_note(self, data: bytes) -> None:
+        self.events += data.count(_EVENT_END)
+        self.before, self.last = self.last, data
+
+    async def _news(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._waiter = self._connection.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None

@@ -1,0 +1,168 @@
+"""One keep-alive connection to a worker: a request at a time, its answer parsed by httptools.
+
+While an answer is passed on, chunks that arrive whole skip the parser: it stands between two chunks before and after
+them, so it need not see them.
+"""
+
+import asyncio
+from typing import Any
+
+import httptools
+
+from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
+
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+_MAX_SIZE_DIGITS = 8
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """`pool` takes it back when it can serve again, since `idle_since_s`; `is_heard`: a byte of the answer came."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.is_closed = False
+        self.is_used = False
+        self.idle_since_s = 0.0
+        self.pool: list[UpstreamConnection] | None = None
+        self._transport: Any = None
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._answer: UpstreamAnswer | None = None
+        self._fields: dict[bytes, bytes] = {}
+        self._is_between_chunks = False
+        self._is_to_close = False
+        self._is_paused = False
+        self._is_reusable = False
+        self.is_heard = False
+
+    def ask(self, head: bytes, body: bytes) -> UpstreamAnswer:
+        """Send a request; its answer will come."""
+        self._answer = answer = UpstreamAnswer(self)
+        self._fields = {}
+        self._is_reusable = self._is_to_close = self._is_between_chunks = self.is_heard = False
+        if len(body) < 65536:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        return answer
+
+    def release(self, answer: UpstreamAnswer) -> None:
+        """The answer is no longer wanted: serve again if it was whole, else end, so that the worker sees it."""
+        if self._answer is not answer:
+            return
+        self._answer = None
+        if self._is_reusable and not self.is_closed and self.pool is not None:
+            self.is_used = True
+            self.idle_since_s = self.loop.time()
+            self.resume()
+            self.pool.append(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """End it now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self._is_paused and not self.is_closed:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._is_paused and not self.is_closed:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # what asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer."""
+        answer = self._answer
+        if answer is None:
+            self.close()  # nobody asked
+            return
+        if self._is_between_chunks and (client := answer.client) is not None and client.is_chunked and is_whole(data):
+            answer.take_framed(client, data)
+            return
+        self.is_heard = True
+        try:
+            self._parser.feed_data(data)
+            if not data.endswith(b"\r\n"):
+                self._is_between_chunks = False  # the parser may have seen a part of the next chunk's size
+        except httptools.HttpParserError as error:
+            answer.fail(UpstreamFailed(f"the worker's answer is not HTTP/1.1: {error}"))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The worker has closed, or we have."""
+        self.is_closed = True
+        if self.pool is not None and self in self.pool:
+            self.pool.remove(self)
+        if (answer := self._answer) is not None:
+            if self._is_to_close and exc is None:
+                self._end(answer)
+            words = f"{type(exc).__name__}: {exc}" if exc is not None else "the connection closed"
+            answer.fail(UpstreamFailed(f"the worker's answer broke off: {words}"))
+
+    # what httptools tells
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the answer, or a trailer, which is dropped."""
+        self._fields[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._fields = {}
+        elif (answer := self._answer) is not None:
+            answer.fields = fields = self._fields
+            answer.status = status
+            answer.is_chunked = b"transfer-encoding" in fields
+            self._is_to_close = not answer.is_chunked and b"content-length" not in fields
+            answer.wake()
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body."""
+        if self._answer is not None:
+            self._answer.take(part)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._is_between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk has ended."""
+        self._is_between_chunks = True
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        answer = self._answer
+        if answer is not None and answer.status:
+            self._is_reusable = self._parser.should_keep_alive()
+            self._end(answer)
+
+    def _end(self, answer: UpstreamAnswer) -> None:
+        answer.is_ended = True
+        answer.wake()
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether `data` is whole chunks and nothing else, none of them the last. Sizes in plain hex, no extensions."""
+    position, size = 0, len(data)
+    while position < size:
+        line_end = data.find(b"\r\n", position, position + _MAX_SIZE_DIGITS + 2)
+        if line_end <= position or not _HEX.issuperset(data[position:line_end]):
+            return False
+        length = int(data[position:line_end], 16)
+        position = line_end + length + 4
+        if not length or position > size or data[position - 2 : position] != b"\r\n":
+            return False
+    return position == size > 0

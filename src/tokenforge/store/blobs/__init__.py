@@ -1,1 +1,0 @@
-"""Files that are kept by their content: in a folder, or in any S3-compatible server."""
