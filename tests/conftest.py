@@ -11,8 +11,10 @@ from command import COMMAND, Run
 from databases import Databases
 from engine_runs import Engines
 from hypothesis import HealthCheck, settings
+from s3_rig import S3, ceph_url
 
 from servers.postgres import Postgres
+from servers.s3 import BUCKET, RcloneS3
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.settings import read_settings
 
@@ -90,6 +92,22 @@ def databases() -> Iterator[Databases]:
         server.start()
         yield Databases(server)
         server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real S3 server, started when the first test asks for it."""
+    server = RcloneS3(folder=tmp_path_factory.mktemp("rclone"))
+    server.start()
+    yield S3(endpoint=f"http://127.0.0.1:{server.port}", bucket=BUCKET, env=server.env(), root=server.folder / "data")
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ceph() -> S3:
+    """The one that `make test-s3-ceph` started."""
+    env = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    return S3(endpoint=ceph_url() or "", bucket=BUCKET, env=env)
 
 
 @pytest.fixture(scope="session")
