@@ -15,7 +15,7 @@ from tokenforge.bench.attendant import Attendant, SideBySide
 from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
 from tokenforge.bench.driver.offer import journal_paths, offer
-from tokenforge.bench.driver.reading import driver_reading
+from tokenforge.bench.driver.reading import asked_rate, driver_reading
 from tokenforge.bench.idle import IdleWatch
 from tokenforge.bench.observe import Observer, TrialStart
 from tokenforge.bench.order import Step, trial_order
@@ -165,6 +165,8 @@ class _Stage:
             positions=self.total,
             requests=len(plan.requests),
             expected_s=plan.duration_s if last is None else last / 1e9,
+            asked_rate=asked_rate(plan),
+            slo=log.workload.slo,
         )
 
     async def _warm_up(self, log: RunLog, staffing: Staffing) -> None:

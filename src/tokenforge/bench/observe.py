@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tokenforge.bench.driver.job import Progress
+from tokenforge.domain.workload import Slo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialStart:
-    """A trial about to be offered: its names, its place among all trials, and how long its arrivals last if known."""
+    """A trial about to be offered: its names, its place among all trials, and how long its arrivals last if known.
+
+    `asked_rate` is the plan's requests/s, None in a closed loop; `slo` what the workload calls a good request.
+    """
 
     runtime: str
     workload: str
@@ -18,6 +22,8 @@ class TrialStart:
     positions: int
     requests: int
     expected_s: float | None
+    asked_rate: float | None = None
+    slo: Slo | None = None
 
 
 class Observer(Protocol):

@@ -14,17 +14,17 @@ from rich.console import Console
 from tokenforge.bench.benchmark_file import load_benchmark
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.session import Request, run_benchmark, run_on_target
-from tokenforge.bench.targets import url_target
+from tokenforge.bench.targets import Kit, url_target
 from tokenforge.cli.plan import print_plan
 from tokenforge.cli.progress import LiveProgress, PlainProgress
-from tokenforge.cli.wiring import make_kit
+from tokenforge.cli.wiring import make_kit, metered
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput, WorkerFailed
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import RuntimeRef
 from tokenforge.domain.workload import Arrival, Fixed, Workload
 from tokenforge.models.tokenizers import load_tokenizer
-from tokenforge.settings import read_settings
+from tokenforge.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from tokenforge.bench.outcome import Outcome
@@ -92,7 +92,13 @@ async def _work(
     asked: Asked, request: Request, observer: LiveProgress | PlainProgress
 ) -> "tuple[Outcome, BaseException | None]":
     settings = read_settings()
-    kit = make_kit(settings, observer)
+    async with metered(settings, observer) as watching:
+        return await _measure(asked, request, settings=settings, kit=make_kit(settings, watching))
+
+
+async def _measure(
+    asked: Asked, request: Request, *, settings: Settings, kit: Kit
+) -> "tuple[Outcome, BaseException | None]":
     if asked.url is None:
         return await run_benchmark(request, kit=kit)
     key = settings.openai_api_key

@@ -6,6 +6,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenforge.bench.benchmark_file import load_benchmark
 from tokenforge.bench.session import Request, run_benchmark
@@ -13,9 +14,12 @@ from tokenforge.bench.withdrawn import Withdrawn
 from tokenforge.cli.bench import say_why, until_stopped
 from tokenforge.cli.progress import PlainProgress
 from tokenforge.cli.results import remember
-from tokenforge.cli.wiring import make_kit
+from tokenforge.cli.wiring import make_kit, metered
 from tokenforge.settings import read_settings
 from tokenforge.worker.process import hold_lifeline
+
+if TYPE_CHECKING:
+    from tokenforge.bench.outcome import Outcome
 
 
 def run(*, file: Path, targets: Path, out: Path, withdrawn: Path | None, lifeline_fd: int | None) -> int:
@@ -32,8 +36,13 @@ def run(*, file: Path, targets: Path, out: Path, withdrawn: Path | None, lifelin
         benchmark=load_benchmark(file), folder=out, command="POST /benchmarks/run", withdrawn=Withdrawn(withdrawn)
     )
     with PlainProgress(sys.stderr) as observer:
-        kit = replace(make_kit(settings, observer), attached=attached, attached_headers=headers)
-        outcome, ended = until_stopped(run_benchmark(request, kit=kit))
+
+        async def work() -> "tuple[Outcome, BaseException | None]":
+            async with metered(settings, observer) as watching:
+                kit = replace(make_kit(settings, watching), attached=attached, attached_headers=headers)
+                return await run_benchmark(request, kit=kit)
+
+        outcome, ended = until_stopped(work())
     remember(outcome)
     if ended is not None:
         say_why(ended)

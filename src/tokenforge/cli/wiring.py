@@ -1,12 +1,19 @@
 """The parts, put together: settings in, a Kit for benchmarks out."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from tokenforge import __version__
 from tokenforge.bench.environment import detect_accelerator
+from tokenforge.bench.metered import MeteredObserver
 from tokenforge.bench.observe import Observer
 from tokenforge.bench.targets import Kit
+from tokenforge.cli.metrics_page import metrics_told
 from tokenforge.cluster.local import LocalCluster, reap_orphans
 from tokenforge.settings import Settings
+from tokenforge.telemetry.benchmark_metrics import BenchmarkMetrics
+from tokenforge.telemetry.page import new_registry
 
 
 def make_kit(settings: Settings, observer: Observer) -> Kit:
@@ -23,6 +30,17 @@ def make_kit(settings: Settings, observer: Observer) -> Kit:
         cluster=LocalCluster(state),
         observer=observer,
     )
+
+
+@contextlib.asynccontextmanager
+async def metered(settings: Settings, observer: Observer) -> AsyncIterator[Observer]:
+    """The observer, with the load generator's page of metrics served while the block lasts, unless metrics are off."""
+    if settings.metrics_listen is None:
+        yield observer
+        return
+    metrics = BenchmarkMetrics(new_registry(__version__))
+    async with metrics_told(settings, metrics.registry, process="bench"):
+        yield MeteredObserver(observer, metrics)
 
 
 def run_database(settings: Settings) -> Path:

@@ -1,8 +1,9 @@
 """A histogram that takes many values at once, for whoever reads them in batches. Apart, for it needs numpy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
@@ -23,7 +24,7 @@ class Batches(Collector):
         self._sums: dict[tuple[str, ...], float] = {}
         registry.register(self)
 
-    def observe(self, values: Sequence[float], *labels: str) -> None:
+    def observe(self, values: npt.ArrayLike, *labels: str) -> None:
         """Many more values; NaN is no value."""
         given = np.asarray(values, dtype=np.float64)
         given = given[~np.isnan(given)]

@@ -66,6 +66,11 @@ class _Children(Generic[C]):
                 self._known[values] = child
         return child
 
+    def forget(self, values: tuple[str, ...]) -> None:
+        """Take the child for these label values off the page."""
+        if self._known.pop(values, None) is not None:
+            self._parent.remove(*self._bounds.within(values))
+
 
 class CounterOf:
     """Counts up."""
@@ -89,6 +94,10 @@ class GaugeOf:
     def set(self, value: float, *labels: str) -> None:
         """It is `value` now."""
         self._children.of(labels).set(value)
+
+    def forget(self, *labels: str) -> None:
+        """It is not known any more."""
+        self._children.forget(labels)
 
 
 class HistogramOf:

@@ -50,7 +50,8 @@ class Progress:
     """How a trial stands, summed over the driver processes. `output_tokens` are those read so far.
 
     `ttft_recent_p50_ms` is over the last requests that ended (from the schedule in an open loop); `lag_p99_ms` over all
-    sent ones that ended, None in a closed loop.
+    sent ones that ended, None in a closed loop. `ended` are the records of requests that ended since the last look, as
+    their journals hold them (`bench.record_bytes`).
     """
 
     elapsed_s: float
@@ -61,6 +62,7 @@ class Progress:
     output_tokens: int
     ttft_recent_p50_ms: float | None
     lag_p99_ms: float | None
+    ended: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,12 +69,14 @@ class Watcher:
 
     def look(self, *, elapsed_s: float) -> Progress:
         """Read what is new and sum up."""
+        ended: list[bytes] = []
         for process, tail in enumerate(self._tails):
             for kind, payload in tail.poll():
                 if kind == HEARTBEAT:
                     self._beats[process] = decode_heartbeat(payload)
                 elif kind == RECORD:
                     self._note(payload)
+                    ended.append(payload)
         beats = self._beats.values()
         return Progress(
             elapsed_s=elapsed_s,
@@ -85,6 +87,7 @@ class Watcher:
             output_tokens=sum(beat.tokens for beat in beats),
             ttft_recent_p50_ms=_quantile_ms(sorted(self._recent_ttfts), 0.5),
             lag_p99_ms=self._lags.quantile_ms(0.99),
+            ended=tuple(ended),
         )
 
     def _note(self, payload: bytes) -> None:
