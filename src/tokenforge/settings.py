@@ -5,11 +5,14 @@ those that other tools define (named in the text).
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.observing import LogForm, Observing
 
 _MOST_S = 3600.0
 _SECRET = frozenset({"TOKENFORGE_API_KEY", "TOKENFORGE_DATABASE_URL"})
@@ -51,6 +54,12 @@ class Settings:
     """`TOKENFORGE_METRICS_LISTEN`: where control and load generators serve their metrics, `HOST:PORT` or `off`.
     Default `127.0.0.1:0`: this machine alone, any free port, told by the gateway's `/metrics/targets`."""
 
+    observing: Observing
+    """`TOKENFORGE_LOG=json` writes logs as JSON, one object a line (default `pretty`); `TOKENFORGE_LOG_PROMPTS=on` puts
+    prompts and answers into them. `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
+    (OpenTelemetry's own) turns traces on and says where they go; `OTEL_EXPORTER_OTLP_HEADERS` go along, never
+    logged; `OTEL_TRACES_SAMPLER_ARG` is the share of requests traced where the caller did not decide (default 1)."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -73,7 +82,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
         metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
-        hub_offline=env.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
+        observing=_observing(env),
+        hub_offline=_is_on(env.get("HF_HUB_OFFLINE", "")),
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )
 
@@ -92,6 +102,51 @@ def _address(env: Mapping[str, str], name: str, *, default: tuple[str, int]) -> 
             [Fault(field=name, value=text, message="is not an address", hint=hint)], source="environment"
         )
     return host.strip("[]"), int(port)
+
+
+def _observing(env: Mapping[str, str]) -> Observing:
+    """How this process and its workers are observed. Raises InvalidInput with every fault."""
+    faults: list[Fault] = []
+    form = env.get("TOKENFORGE_LOG") or LogForm.PRETTY.value
+    if form not in set(LogForm):
+        faults.append(Fault(field="TOKENFORGE_LOG", value=form, message="is not known", hint="write pretty or json"))
+    said = env.get("OTEL_TRACES_SAMPLER_ARG") or "1"
+    share = float(said) if re.fullmatch(r"\d{0,3}\.?\d{1,12}", said) else -1.0
+    if not 0.0 <= share <= 1.0:
+        hint = "write a share from 0 to 1"
+        faults.append(Fault(field="OTEL_TRACES_SAMPLER_ARG", value=said, message="is not a share", hint=hint))
+    url = _traces_url(env)
+    if url is not None and not url.startswith(("http://", "https://")):
+        hint = "write http://HOST:PORT; OTLP over gRPC is not spoken here"
+        faults.append(Fault(field="OTEL_EXPORTER_OTLP_ENDPOINT", value=url, message="is not a URL", hint=hint))
+    if faults:
+        raise InvalidInput(faults, source="environment")
+    return Observing(
+        log_form=LogForm(form),
+        log_prompts=_is_on(env.get("TOKENFORGE_LOG_PROMPTS", "")),
+        traces_url=url,
+        trace_headers=_headers(env.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
+        trace_share=share,
+        visible_gpus=env.get("CUDA_VISIBLE_DEVICES"),
+    )
+
+
+def _traces_url(env: Mapping[str, str]) -> str | None:
+    """The address for traces itself, or that of all signals with OTLP's path; None where none is said."""
+    if exact := env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return exact
+    base = env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return f"{base.rstrip('/')}/v1/traces" if base else None
+
+
+def _headers(text: str) -> dict[str, str]:
+    """`NAME=VALUE,...` with values percent-encoded, as OpenTelemetry writes them; what has no `=` is left out."""
+    pairs = (pair.partition("=") for pair in text.split(","))
+    return {name.strip().lower(): unquote(value.strip()) for name, sign, value in pairs if sign and name.strip()}
+
+
+def _is_on(text: str) -> bool:
+    return text.lower() in {"1", "true", "yes", "on"}
 
 
 def _seconds(env: Mapping[str, str], name: str, *, default: float) -> float:

@@ -14,6 +14,7 @@ from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import ModelRef
+from tokenforge.domain.observing import Observing
 from tokenforge.domain.plan import PromptForm
 from tokenforge.domain.runtime import Accelerator, RuntimeRef
 from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
@@ -44,6 +45,7 @@ class Kit:
     observer: Observer
     attached: Mapping[tuple[str, str], str] = field(default_factory=dict)
     attached_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    observing: Observing = field(default_factory=Observing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +194,7 @@ def _worker_spec(model: ResolvedModel, runtime: RuntimeRef, benchmark: Benchmark
         tensor_parallel=max(1, benchmark.resources.gpu),
         engine_args=benchmark.engine_args.get(runtime.name, {}),
     )
-    return WorkerSpec(name=name, runtime=spec, max_waiting=_MAX_WAITING)
+    return WorkerSpec(name=name, runtime=spec, max_waiting=_MAX_WAITING, observing=kit.observing)
 
 
 def _label(runtime: RuntimeRef, environment: Environment) -> str:

@@ -76,6 +76,7 @@ def make_control(
         free_bytes=_free_bytes,
         drain_s=settings.drain_s,
         metrics=metrics,
+        observing=settings.observing,
     )
 
 

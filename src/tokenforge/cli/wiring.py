@@ -29,6 +29,7 @@ def make_kit(settings: Settings, observer: Observer) -> Kit:
         accelerator=detect_accelerator(),
         cluster=LocalCluster(state),
         observer=observer,
+        observing=settings.observing,
     )
 
 

@@ -30,6 +30,7 @@ from tokenforge.control.reconcile import reconcile
 from tokenforge.domain.deployment import Deployment, DeploymentId
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
+from tokenforge.domain.observing import Observing
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import WorkerPhase
 from tokenforge.store.base import Deployments, Events, Lease, Leases, Observations
@@ -72,6 +73,7 @@ class Control:
     lease_ttl_s: float = LEASE_TTL_S
     lease: Lease | None = None
     metrics: ControlMetrics | None = None
+    observing: Observing = field(default_factory=Observing)
     _renewed_s: float = field(default=0.0)
     _starting: int = field(default=0)
 
@@ -172,7 +174,9 @@ class Control:
             return
         self._starting += 1
         name = f"{deployment.spec.name}-{self.new_id()}"
-        spec = WorkerSpec(name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=self.drain_s)
+        spec = WorkerSpec(
+            name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=self.drain_s, observing=self.observing
+        )
         launch = Launch(spec=spec, python=prepared.python, process_env=prepared.process_env)
         try:
             await self.fleet.launch(launch, labels={DEPLOYMENT_LABEL: deployment.id, TEMPLATE_LABEL: template})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tokenforge.domain.model import ModelRef
+from tokenforge.domain.observing import Observing
 from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 
 
@@ -40,6 +41,7 @@ class WorkerSpec:
     port: int = 0
     max_waiting: int = 1024
     drain_s: float = 5.0
+    observing: Observing = field(default_factory=Observing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

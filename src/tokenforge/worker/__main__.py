@@ -15,9 +15,11 @@ from pathlib import Path
 import uvloop
 
 from tokenforge.domain.errors import TokenForgeError
+from tokenforge.domain.runtime import Accelerator
 from tokenforge.protocol.serving import bind
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
 from tokenforge.runtimes.registry import find_plug
+from tokenforge.telemetry.accelerators import find_gpus
 from tokenforge.worker.process import Announcer, end_children, hold_lifeline, lead_session, raise_file_limit
 from tokenforge.worker.server import serve
 
@@ -49,7 +51,9 @@ def main() -> int:
         return 2
     # never closed: closing would wait for an engine that loads in a thread; the process ends by os._exit
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    host = runner.run(serve(spec, plug, listener=listener, announcer=announcer))
+    is_on_gpu = spec.runtime.accelerator is Accelerator.CUDA
+    gpus = find_gpus(spec.observing.visible_gpus) if is_on_gpu else ()
+    host = runner.run(serve(spec, plug, listener=listener, announcer=announcer, gpus=gpus))
     end_children()
     if host.error is not None:
         _log.error("worker %s ends: %s", spec.name, host.cause)

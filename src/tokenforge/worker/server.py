@@ -7,12 +7,14 @@ import signal
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 
 from tokenforge import __version__
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.serving import LAST_BYTES_S, make_server
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
+from tokenforge.telemetry.accelerators import Gpu, follow_gpus
 from tokenforge.telemetry.page import new_registry, pass_on_foreign
 from tokenforge.telemetry.worker_metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
@@ -24,10 +26,16 @@ from tokenforge.worker.process import Announcer, kill_after
 _log = logging.getLogger(__name__)
 
 
-async def serve(spec: WorkerSpec, plug: RuntimePlug, *, listener: socket.socket, announcer: Announcer) -> Host:
-    """Serve until a signal asks for the end or the engine dies; the host tells which (`error` None is a clean end)."""
+async def serve(
+    spec: WorkerSpec, plug: RuntimePlug, *, listener: socket.socket, announcer: Announcer, gpus: Sequence[Gpu] = ()
+) -> Host:
+    """Serve until a signal asks for the end or the engine dies; the host tells which (`error` None is a clean end).
+
+    `gpus` are those whose state is told on the page of metrics.
+    """
     metrics = WorkerMetrics(new_registry(__version__))
     pass_on_foreign(metrics.registry)
+    follow_gpus(metrics.registry, gpus)
     admission = Admission(max_waiting=spec.max_waiting)
     metrics.follow_admission(lambda: admission.inside, lambda: admission.capacity)
     port = int(listener.getsockname()[1])

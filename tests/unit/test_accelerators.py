@@ -1,0 +1,102 @@
+"""GPUs on the page, by a twin of the driver's library that has cards and refuses what it is told to."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tokenforge.telemetry.accelerators import chosen, find_gpus, follow_gpus, reasons_in
+
+UUIDS = ["GPU-aaaa", "GPU-bbbb"]
+
+
+class NVMLError(Exception):
+    """What the twin raises."""
+
+
+def driver(*, refuses: frozenset[str] = frozenset(), cards: int = 2) -> ModuleType:
+    """A driver whose card n draws 100 W more than the one before it."""
+    answers: dict[str, Any] = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: cards,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetUUID": lambda card: UUIDS[card].encode(),
+        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=2**30, total=2**36),
+        "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=75),
+        "nvmlDeviceGetPowerUsage": lambda card: 300_000 + 100_000 * card,
+        "nvmlDeviceGetTotalEnergyConsumption": lambda card: 5_239_000,
+        "nvmlDeviceGetTemperature": lambda card, sensor: 61,
+        "nvmlDeviceGetClockInfo": lambda card, clock: 1980 if clock == 1 else 2619,
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda card: 4,
+    }
+
+    def refuse(*_: object) -> None:
+        raise NVMLError("not supported")
+
+    module = ModuleType("pynvml")
+    for name, answer in answers.items():
+        setattr(module, name, refuse if name in refuses else answer)
+    module.__dict__["NVMLError"] = NVMLError
+    return module
+
+
+def page_of(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType | None, visible: str | None = None
+) -> CollectorRegistry:
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    registry = CollectorRegistry()
+    follow_gpus(registry, find_gpus(visible))
+    return registry
+
+
+def value(registry: CollectorRegistry, name: str, device: str = "0", **labels: str) -> float | None:
+    return registry.get_sample_value(f"tokenforge_accelerator_{name}", {"device": device, **labels})
+
+
+def test_a_card_is_told_in_base_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = page_of(monkeypatch, driver())
+    assert value(page, "power_watts", "1") == 400
+    assert value(page, "energy_joules_total") == 5239
+    assert value(page, "utilization_ratio") == 0.75
+    assert value(page, "temperature_celsius") == 61
+    assert value(page, "memory_bytes", kind="used") == 2**30
+    assert value(page, "clock_hertz", kind="sm") == 1.98e9
+
+
+def test_only_reasons_that_are_in_force_are_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = page_of(monkeypatch, driver())
+    assert value(page, "throttled", reason="sw_power_cap") == 1
+    assert value(page, "throttled", reason="hw_thermal") == 0
+
+
+def test_what_a_card_does_not_tell_is_absent_and_the_rest_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = page_of(monkeypatch, driver(refuses=frozenset({"nvmlDeviceGetTotalEnergyConsumption"})))
+    assert value(page, "energy_joules_total") is None
+    assert value(page, "power_watts") == 300
+
+
+@pytest.mark.parametrize("module", [None, driver(cards=0), driver(refuses=frozenset({"nvmlInit"}))])
+def test_a_machine_without_gpus_has_none_of_their_metrics(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType | None
+) -> None:
+    assert list(page_of(monkeypatch, module).collect()) == []
+
+
+def test_a_worker_tells_of_the_cards_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = page_of(monkeypatch, driver(), visible="1")
+    assert (value(page, "power_watts", "0"), value(page, "power_watts", "1")) == (None, 400)
+
+
+@pytest.mark.parametrize(
+    ("visible", "cards"),
+    [(None, [0, 1]), ("1,0", [1, 0]), ("GPU-b", [1]), ("", []), ("-1", []), ("0,7,1", [0]), (" 1 ", [1])],
+)
+def test_visible_devices_are_read_as_cuda_reads_them(visible: str | None, cards: list[int]) -> None:
+    assert chosen(visible, UUIDS) == cards
+
+
+def test_reasons_are_named_by_the_bits_of_the_driver() -> None:
+    assert reasons_in(0x41) == {"idle", "hw_thermal"}
+    assert reasons_in(0) == frozenset()
