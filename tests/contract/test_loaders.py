@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenforge.bench.datasets import DATASET_LOADERS, read_dataset
+from tokenforge.bench.dataset_formats import DATASET_LOADERS
+from tokenforge.bench.datasets import read_dataset
 from tokenforge.bench.loaders import DATASETS, TRACES, known_formats
 from tokenforge.bench.trace_formats import MOST_TOKENS, TRACE_LOADERS
 from tokenforge.bench.traces import read_trace

@@ -6,9 +6,13 @@ Seed 0 writes a record in which every run succeeded, 1 one in which the first fa
 
 import argparse
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
+
+from tokenforge.worker.process import hold_lifeline
 
 
 def main() -> int:
@@ -18,11 +22,13 @@ def main() -> int:
     parser.add_argument("--targets", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--withdrawn", type=Path)
+    parser.add_argument("--lifeline-fd", type=int)
     asked = parser.parse_args()
     body = json.loads(asked.file.read_text())
     sys.stderr.write(f"targets {asked.targets.read_text()}\n")
     sys.stderr.flush()
     if body["seed"] == 3:
+        hold_lifeline(asked.lifeline_fd, lambda: os.kill(os.getpid(), signal.SIGINT))
         time.sleep(60)
     if body["seed"] == 2:
         return 1

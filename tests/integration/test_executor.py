@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from tokenforge.bench.benchmark_file import readable_formats
-from tokenforge.control.bench_process import BenchCommand
+from tokenforge.cluster.process_mark import mark_of
+from tokenforge.control.bench_process import BenchCommand, start_bench
 from tokenforge.control.executor import Executor
 from tokenforge.control.load_keys import LoadKeys
 from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
@@ -138,7 +139,7 @@ async def test_benchmarks_run_in_the_order_they_were_queued(place: Place) -> Non
 async def test_a_cancelled_benchmark_leaves_no_process(place: Place) -> None:
     identity = await place.queue(seed=3)
     running = await place.status(identity, RunStatus.RUNNING)
-    pid, _ = json.loads(running.facts["process"])
+    pid, *_ = json.loads(running.facts["process"])
     await place.store.benchmarks.step(identity, to=RunStatus.CANCELLED, lease=None, cause="enough")
     async with asyncio.timeout(5):
         while psutil.pid_exists(pid):  # noqa: ASYNC110 - a process has no event
@@ -181,6 +182,16 @@ async def test_a_runtime_that_does_not_come_up_can_be_cancelled_and_the_others_a
             await asyncio.sleep(0.02)
 
 
+async def test_the_load_ends_with_control_even_when_control_had_no_time_to_note_it(tmp_path: Path) -> None:
+    command = BenchCommand(head=(sys.executable, str(TWIN)), env=dict(os.environ))
+    bench = await start_bench(command, folder=tmp_path, body={"seed": 3}, targets=[], key="k")
+    assert bench.process.stderr is not None
+    await bench.process.stderr.readline()
+    os.close(bench.lifeline_fd)  # what the kernel does when control is killed
+    async with asyncio.timeout(10):
+        assert await bench.process.wait() != 0
+
+
 async def test_when_control_is_asked_to_end_the_benchmark_is_interrupted(place: Place) -> None:
     identity = await place.queue(seed=3)
     await place.status(identity, RunStatus.RUNNING)
@@ -202,7 +213,9 @@ async def test_what_a_killed_control_left_behind_is_interrupted_and_ended(place:
     place.stop.set()
     identity = await place.queue(seed=0)
     left = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", start_new_session=True, stdin=-1)
-    mark = json.dumps([left.pid, psutil.Process(left.pid).create_time()])
+    known = mark_of(left.pid)
+    assert known is not None
+    mark = json.dumps([known.pid, known.started_s, known.boot])
     await place.store.benchmarks.step(identity, to=RunStatus.PREPARING, lease=place.lease, facts={"process": mark})
     next_control = replace_stop(place)
     await place.status(identity, RunStatus.INTERRUPTED)

@@ -14,7 +14,7 @@ import pytest
 from tokenforge.cluster.base import Launch, Sighting
 from tokenforge.cluster.fleet_files import FleetEntry, FleetFiles
 from tokenforge.cluster.local_fleet import LocalFleet, end_fleet
-from tokenforge.domain.errors import WorkerFailed
+from tokenforge.domain.errors import StoreFailed, WorkerFailed
 from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.protocol.worker_spec import WorkerPhase
@@ -119,6 +119,22 @@ async def test_a_python_that_is_not_there_fails_and_leaves_nothing(folder: Path,
     assert list(await fleet.look()) == []
 
 
+async def test_a_folder_that_cannot_be_written_fails_the_launch_with_its_cause(tmp_path: Path, model: Path) -> None:
+    place = tmp_path / "taken"
+    await asyncio.to_thread(place.write_text, "a file stands where the folder should be")
+    with pytest.raises(StoreFailed, match="nothing can be written"):
+        await LocalFleet(folder=place).launch(launch(model), labels={})
+
+
+def test_what_a_launcher_cut_short_half_wrote_goes_with_the_worker(tmp_path: Path) -> None:
+    files = FleetFiles(tmp_path)
+    files.write(FleetEntry(name="w", labels={}, launched_at_s=0.0, host="127.0.0.1"))
+    for path in (".w.entry.json.partial", ".w.state.json.partial"):
+        (tmp_path / path).write_text("{")
+    asyncio.run(LocalFleet(folder=tmp_path).forget("w"))
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_when_the_lifeline_is_cut_the_workers_end(folder: Path, model: Path) -> None:
     read, write = os.pipe()
     fleet = LocalFleet(folder=folder, lifeline_fd=read)
@@ -139,6 +155,19 @@ async def test_a_launcher_cut_short_after_its_start_is_made_up_for(folder: Path,
     assert (await see(other, is_ready)).is_alive
     await other.stop("w", is_forced=True)
     assert not (await see(other, lambda worker: not worker.is_alive)).is_alive
+
+
+async def test_a_worker_whose_launcher_was_cut_short_counts_before_it_says_anything(folder: Path, model: Path) -> None:
+    fleet = LocalFleet(folder=folder)
+    await fleet.launch(launch(model), labels={})
+    files = FleetFiles(folder)
+    pid = (await see(fleet, is_ready), pid_of(folder))[1]
+    files.write(FleetEntry(name="w", labels={}, launched_at_s=0.0, host="127.0.0.1"))
+    files.state_path("w").unlink()
+    (worker,) = await LocalFleet(folder=folder).look()
+    assert worker.is_alive
+    os.kill(pid, signal.SIGKILL)
+    await see(LocalFleet(folder=folder), lambda worker: not worker.is_alive)
 
 
 async def test_a_launch_that_never_became_a_process_is_dead_after_a_while(folder: Path) -> None:

@@ -132,6 +132,25 @@ def test_a_replica_that_dies_as_soon_as_it_serves_is_tried_again_later_and_later
     assert gaps[-1] > 2 * gaps[0]
 
 
+def test_replicas_that_are_killed_while_they_come_up_are_replaced_at_once_and_only_at_the_third_time_later() -> None:
+    stage = Stage()
+    stage.turn()
+    stage.turn()
+    for number in range(2):
+        stage.fleet.die(f"w{number}")
+        assert Start(SPEC.template) in stage.turn()
+    stage.fleet.die("w2")
+    assert stage.turn() == [Forget("w2")]
+
+
+def test_an_engine_that_says_why_it_cannot_start_is_not_tried_again_at_once() -> None:
+    stage = Stage()
+    stage.turn()
+    stage.turn()
+    stage.fleet.die("w0", cause="no such kernel", code="engine_error")
+    assert stage.turn() == [Forget("w0")]
+
+
 def test_a_replica_that_served_a_while_is_replaced_at_once_however_often() -> None:
     stage = Stage()
     for number in range(5):

@@ -8,7 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tokenforge.bench.datasets import DATASET_LOADERS
+from tokenforge.bench.dataset_formats import DATASET_LOADERS
 from tokenforge.bench.loaders import DATASETS, TRACES, known_formats
 from tokenforge.bench.trace_formats import TRACE_LOADERS
 from tokenforge.domain.benchmark import Benchmark

@@ -1,15 +1,15 @@
-"""A user's own prompts: a JSONL file, one `{"prompt": TEXT}` or `{"messages": [{"role", "content"}]}` a line.
+"""A user's own prompts, as they travel.
 
-A line may have `output_tokens` (or `max_tokens`), the output length to ask for. On the chat endpoint a chat is sent as
-its messages; elsewhere as one text, a `role: content` paragraph a message: no template is guessed.
+On the chat endpoint a chat is sent as its messages; elsewhere as one text, a `role: content` paragraph a message: no
+template is guessed.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from tokenforge.bench.chance import derived_seed
+from tokenforge.bench.dataset_formats import DATASET_LOADERS
 from tokenforge.bench.loaders import DATASETS, find_loader, load_rows
 from tokenforge.bench.prompt import Prompt
 from tokenforge.bench.prompts import PromptTokenizer
@@ -17,9 +17,6 @@ from tokenforge.domain.errors import Fault, InvalidInput, NotFound
 from tokenforge.domain.plan import PromptForm
 from tokenforge.domain.recorded import DatasetPrompt
 from tokenforge.domain.workload import Dataset
-
-_MOST_TOKENS = 1_000_000
-_LENGTH_KEYS = ("output_tokens", "max_tokens")
 
 
 def read_dataset(dataset: Dataset, *, points: Iterable[EntryPoint] | None = None) -> tuple[DatasetPrompt, ...]:
@@ -53,27 +50,6 @@ def dataset_prompts(
     return [made[row] for row in rows]
 
 
-def jsonl_prompts(path: Path) -> list[DatasetPrompt]:
-    """Our own format. Raises InvalidInput with the first twenty bad lines."""
-    prompts: list[DatasetPrompt] = []
-    faults: list[Fault] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            prompts.append(_row(json.loads(line)))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            cause = f"a message lacks {error}" if isinstance(error, KeyError) else str(error)
-            message = f"line {number} is not a prompt: {cause}"
-            faults.append(Fault(field="dataset", value=str(path), message=message))
-    if faults:
-        raise InvalidInput(faults[:20], source=str(path))
-    return prompts
-
-
-DATASET_LOADERS: Mapping[str, Callable[[Path], Iterable[DatasetPrompt]]] = {"jsonl": jsonl_prompts}
-
-
 def _prompt(row: DatasetPrompt, *, tokenizer: PromptTokenizer | None, form: PromptForm) -> Prompt:
     if form is PromptForm.MESSAGES and row.messages is not None:
         contents = [content for _, content in row.messages]
@@ -83,26 +59,3 @@ def _prompt(row: DatasetPrompt, *, tokenizer: PromptTokenizer | None, form: Prom
         return Prompt(text=row.flat)
     ids = tuple(tokenizer.encode(row.flat))
     return Prompt(ids=ids, tokens=len(ids)) if form is PromptForm.TOKEN_IDS else Prompt(text=row.flat, tokens=len(ids))
-
-
-def _row(row: object) -> DatasetPrompt:
-    if not isinstance(row, dict):
-        raise ValueError("not an object")
-    output = next((row[key] for key in _LENGTH_KEYS if row.get(key) is not None), None)
-    if output is not None and (type(output) is not int or not 0 < output <= _MOST_TOKENS):
-        raise ValueError(f"output_tokens = {output!r} must be a whole number from 1 to {_MOST_TOKENS:,}")
-    if isinstance(row.get("prompt"), str) and row["prompt"]:
-        return DatasetPrompt(text=row["prompt"], output_tokens=output)
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise ValueError('needs "prompt" or "messages"')
-    return DatasetPrompt(messages=tuple(_message(message) for message in messages), output_tokens=output)
-
-
-def _message(message: object) -> tuple[str, str]:
-    if not isinstance(message, dict):
-        raise ValueError("a message is not an object")
-    role, content = message["role"], message["content"]
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise ValueError("role and content of a message must be text")
-    return role, content

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from tokenforge.cli.deployments import api_of
-from tokenforge.cli.platform_wiring import platform_store
+from tokenforge.cli.platform_places import platform_store
 from tokenforge.cli.show import print_json, print_table
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.gateway.guard import is_loopback

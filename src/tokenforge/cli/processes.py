@@ -1,4 +1,7 @@
-"""`control` and `gateway`: the two processes of the platform, started by `up` or each by itself."""
+"""`control` and `gateway`: the two processes of the platform, started by `up` or each by itself.
+
+Each imports its own parts alone, and late: how fast it is back after its death is mostly how fast it imports.
+"""
 
 import asyncio
 import logging
@@ -6,16 +9,15 @@ import os
 import signal
 import socket
 import sys
+from typing import Protocol
 
 import uvloop
 
 from tokenforge import __version__
 from tokenforge.cli.keys import require_key
 from tokenforge.cli.metrics_page import metrics_told
-from tokenforge.cli.platform_wiring import make_control, make_executor, make_gateway, platform_store
+from tokenforge.cli.platform_places import platform_store
 from tokenforge.gateway.guard import is_loopback
-from tokenforge.gateway.http.limits import Limits, most_connections
-from tokenforge.gateway.server import serve
 from tokenforge.protocol.serving import bind
 from tokenforge.settings import read_settings
 from tokenforge.telemetry.control_metrics import ControlMetrics
@@ -25,6 +27,8 @@ from tokenforge.worker.process import hold_lifeline, raise_file_limit
 
 def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
     """Reconcile until SIGTERM; waits while another control leads."""
+    from tokenforge.cli.platform_wiring import make_control, make_executor
+
     _begin("control", lifeline_fd)
     settings = read_settings()
 
@@ -37,13 +41,8 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
         try:
             async with metrics_told(settings, metrics.registry, process="control"):
                 control = make_control(settings, store, lifeline_fd=lifeline_fd, owner=owner, metrics=metrics)
-                executor = make_executor(settings, store, control, lifeline_fd=lifeline_fd)
-                running = asyncio.create_task(executor.run(stop))
-                reconciling = asyncio.Event()
-                controlling = asyncio.create_task(control.run(reconciling))
-                await running  # first what runs is closed, and only then the lease is given back
-                reconciling.set()
-                await controlling
+                executor = make_executor(settings, store, control)
+                await work_together(control, executor, stop)
         finally:
             await store.close()
 
@@ -51,8 +50,33 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
     return 0
 
 
+class Works(Protocol):
+    """What works until it is told to stop."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`."""
+        ...
+
+
+async def work_together(control: Works, executor: Works, stop: asyncio.Event) -> None:
+    """Until `stop`; first what the executor runs is closed, and only then control gives its lease back.
+
+    An error in one that it did not foresee ends both, and so the process: `up` starts another.
+    """
+    reconciling = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(executor.run(stop))
+        group.create_task(control.run(reconciling))
+        await running
+        reconciling.set()
+
+
 def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int | None) -> int:
     """Serve until SIGTERM. `socket_fd` is a listening socket that was inherited."""
+    from tokenforge.cli.gateway_wiring import make_gateway
+    from tokenforge.gateway.http.limits import Limits, most_connections
+    from tokenforge.gateway.server import serve
+
     _begin("gateway", lifeline_fd)
     settings = read_settings()
     if socket_fd is None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenforge.cluster.base import Launch
-from tokenforge.cluster.local_ledger import enter, mark_of, reap_orphans
+from tokenforge.cluster.local_ledger import enter, reap_orphans
 from tokenforge.cluster.local_worker import WORKER_MODULE, LocalWorker
+from tokenforge.cluster.process_mark import mark_of
 from tokenforge.domain.errors import PortInUse, WorkerFailed
 from tokenforge.protocol.worker_spec import worker_spec_to_json
 

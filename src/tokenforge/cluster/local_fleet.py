@@ -13,16 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
+
 from tokenforge.cluster.base import Launch, Sighting
 from tokenforge.cluster.fleet_files import FleetEntry, FleetFiles
 from tokenforge.cluster.local_group import kill_group, members
-from tokenforge.cluster.local_ledger import ProcessMark, is_alive, mark_of
 from tokenforge.cluster.local_worker import WORKER_MODULE, ending_of
-from tokenforge.domain.errors import WorkerFailed
+from tokenforge.cluster.process_mark import ProcessMark, is_alive, is_another, mark_of
+from tokenforge.domain.errors import StoreFailed, WorkerFailed
 from tokenforge.protocol.worker_spec import WorkerPhase, WorkerState
 
-_BIRTH_LIMIT_S = 30.0
-"""How long a launched process may take until it says that it is there."""
+_BIRTH_LIMIT_S = 1.0
+"""How long a launch may take from its entry to its process."""
 
 _REAP_LIMIT_S = 1.0
 
@@ -46,11 +48,19 @@ class LocalFleet:
     _unreaped: list[_Child] = field(default_factory=list)
 
     async def launch(self, launch: Launch, *, labels: Mapping[str, str]) -> None:
-        """Start a worker and return at once. Raises WorkerFailed when its Python cannot be started."""
+        """Start a worker and return at once.
+
+        Raises WorkerFailed when its Python cannot be started, StoreFailed when it cannot be written down.
+        """
         files = FleetFiles(self.folder)
         name = launch.spec.name
         entry = FleetEntry(name=name, labels=labels, launched_at_s=time.time(), host=launch.spec.host)
-        files.begin(entry, launch.spec)
+        try:
+            files.begin(entry, launch.spec)
+        except StoreFailed:
+            with contextlib.suppress(StoreFailed):
+                files.remove(name)
+            raise
         try:
             pid = self._spawn(launch, files)
         except OSError as error:
@@ -90,7 +100,7 @@ class LocalFleet:
         files = FleetFiles(self.folder)
         entry = files.entry(name)
         mark = None if entry is None else _mark(entry, files.state(name))
-        if mark is not None and members(mark.pid) and not _is_another(mark):
+        if mark is not None and members(mark.pid) and not is_another(mark):
             kill_group(mark.pid)
         files.remove(name)
         child = self._children.pop(name, None)
@@ -121,7 +131,7 @@ class LocalFleet:
     def _sight(self, files: FleetFiles, entry: FleetEntry) -> Sighting:
         state = files.state(entry.name)
         mark = _mark(entry, state)
-        alive = time.time() - entry.launched_at_s < _BIRTH_LIMIT_S if mark is None else is_alive(mark)
+        alive = _is_born(entry, files) if mark is None else is_alive(mark)
         child = self._children.get(entry.name)
         if child is not None and not child.is_foreign:  # only now: it may have died while it was looked at
             alive = _is_running(child)
@@ -153,7 +163,7 @@ def end_fleet(folder: Path, *, limit_s: float) -> int:
     while any(mark is not None and is_alive(mark) for mark in marks.values()) and time.monotonic() < until:
         time.sleep(0.05)
     for name, mark in marks.items():
-        if mark is not None and not _is_another(mark):
+        if mark is not None and not is_another(mark):
             kill_group(mark.pid)
         files.remove(name)
     return len(entries)
@@ -183,14 +193,20 @@ async def _is_reaped(child: _Child, *, limit_s: float) -> bool:
     return True
 
 
+def _is_born(entry: FleetEntry, files: FleetFiles) -> bool:
+    """Whether a process was started for an entry that names none: its launcher died in the midst of the launch."""
+    if time.time() - entry.launched_at_s < _BIRTH_LIMIT_S:
+        return True
+    spec = str(files.spec_path(entry.name))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if spec in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
+
+
 def _mark(entry: FleetEntry, state: WorkerState | None) -> ProcessMark | None:
     """Which process it is: as its launcher noted, or as it says itself where the launcher was cut short."""
     if entry.process is not None:
         return entry.process
-    return None if state is None else ProcessMark(pid=state.pid, started_s=state.started_s)
-
-
-def _is_another(mark: ProcessMark) -> bool:
-    """Whether a process of that id lives that is not the worker: then its group is not ours to end."""
-    now = mark_of(mark.pid)
-    return now is not None and not is_alive(mark)
+    return None if state is None else ProcessMark(pid=state.pid, started_s=state.started_s, boot=state.boot)

@@ -5,41 +5,13 @@ One small JSON file per worker. A process is known by its id and its start time 
 
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from tokenforge.cluster.local_group import kill_group
+from tokenforge.cluster.process_mark import ProcessMark, is_alive, is_another
 from tokenforge.domain.canonical import to_plain
 
 _SUFFIX = ".worker.json"
-_CLOCK_SLACK_S = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessMark:
-    """One process for sure: its id, and when it started (seconds since the epoch)."""
-
-    pid: int
-    started_s: float
-
-
-def mark_of(pid: int) -> ProcessMark | None:
-    """The mark of a living process; None when there is none (a zombie counts as none)."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return ProcessMark(pid=pid, started_s=process.create_time())
-    except psutil.Error:
-        return None
-
-
-def is_alive(mark: ProcessMark) -> bool:
-    """Whether that very process still lives."""
-    now = mark_of(mark.pid)
-    return now is not None and abs(now.started_s - mark.started_s) <= _CLOCK_SLACK_S
 
 
 def enter(folder: Path, *, name: str, worker: ProcessMark, owner: ProcessMark) -> Path:
@@ -60,25 +32,19 @@ def reap_orphans(state_folder: Path) -> tuple[str, ...]:
         name, worker, owner = read
         if is_alive(owner):
             continue
-        if _is_ours(worker):
+        if not is_another(worker):
             kill_group(worker.pid)
             reaped.append(name)
         entry.unlink(missing_ok=True)
     return tuple(reaped)
 
 
-def _is_ours(worker: ProcessMark) -> bool:
-    """Whether the group of that id can only be the worker's: led by it, or by nobody but still with members."""
-    now = mark_of(worker.pid)
-    return now is None or abs(now.started_s - worker.started_s) <= _CLOCK_SLACK_S
-
-
 def _read(entry: Path) -> tuple[str, ProcessMark, ProcessMark] | None:
     with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
         body = json.loads(entry.read_text(encoding="utf-8"))
         marks = [
-            ProcessMark(pid=int(body[who]["pid"]), started_s=float(body[who]["started_s"]))
-            for who in ("worker", "owner")
+            ProcessMark(pid=int(one["pid"]), started_s=float(one["started_s"]), boot=str(one.get("boot", "")))
+            for one in (body["worker"], body["owner"])
         ]
         return str(body["name"]), marks[0], marks[1]
     return None

@@ -1,4 +1,7 @@
-"""The process that offers a benchmark's load: started, watched, interrupted, found again after a restart."""
+"""The process that offers a benchmark's load: started, watched, interrupted, found again after a restart.
+
+It holds a pipe that this process alone keeps open, so no load goes on once control is gone, whenever that was.
+"""
 
 import asyncio
 import contextlib
@@ -11,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge.cluster.local_group import kill_group
-from tokenforge.cluster.local_ledger import ProcessMark, is_alive, mark_of
+from tokenforge.cluster.process_mark import ProcessMark, is_another, mark_of
 from tokenforge.protocol.withdrawn import RunName, runs_to_json
 
 _INTERRUPT_LIMIT_S = 60.0
@@ -20,31 +23,30 @@ _LAST_LINES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchCommand:
-    """How such a process is started: `head`, its own arguments, `tail`. `pass_fds` are inherited.
+    """How such a process is started: `head`, then its own arguments.
 
     `env` is its environment; the key of its load comes into it.
     """
 
     head: tuple[str, ...]
-    tail: tuple[str, ...] = ()
-    pass_fds: tuple[int, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
 class BenchProcess:
-    """One of them. `last_lines` are the final ones it wrote."""
+    """One of them. `last_lines` are the final ones it wrote; `lifeline_fd` is our end of its pipe, -1 once closed."""
 
     process: asyncio.subprocess.Process
     last_lines: deque[str]
     withdrawn_path: Path
+    lifeline_fd: int
     _withdrawn: str = ""
 
     @property
     def mark(self) -> str:
         """Which process it is, as text that `kill_marked` reads."""
         mark = mark_of(self.process.pid)
-        return "" if mark is None else json.dumps([mark.pid, mark.started_s])
+        return "" if mark is None else json.dumps([mark.pid, mark.started_s, mark.boot])
 
     async def follow(self, tell: Callable[[str], Awaitable[None]]) -> int:
         """Give each line to `tell` until it ends; its exit status."""
@@ -54,7 +56,9 @@ class BenchProcess:
             if text:
                 self.last_lines.append(text)
                 await tell(text)
-        return await self.process.wait()
+        code = await self.process.wait()
+        self._let_go()
+        return code
 
     def withdraw(self, runs: Sequence[RunName]) -> None:
         """Tell it which runs are not wanted any more; nothing is written when it knows."""
@@ -74,6 +78,12 @@ class BenchProcess:
                 await self.process.wait()
         kill_group(self.process.pid)
         await self.process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.lifeline_fd >= 0:
+            os.close(self.lifeline_fd)
+            self.lifeline_fd = -1
 
 
 async def start_bench(
@@ -88,18 +98,25 @@ async def start_bench(
     file, places = await asyncio.to_thread(_write, folder, body, targets)
     withdrawn = folder / "withdrawn.json"
     own = (str(file), "--targets", str(places), "--out", str(folder / "result"), "--withdrawn", str(withdrawn))
-    process = await asyncio.create_subprocess_exec(
-        *command.head,
-        *own,
-        *command.tail,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=command.pass_fds,
-        env={**command.env, "TOKENFORGE_API_KEY": key},
-        start_new_session=True,
-    )
-    return BenchProcess(process, deque(maxlen=_LAST_LINES), withdrawn)
+    theirs, ours = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command.head,
+            *own,
+            *("--lifeline-fd", str(theirs)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(theirs,),
+            env={**command.env, "TOKENFORGE_API_KEY": key},
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+    return BenchProcess(process, deque(maxlen=_LAST_LINES), withdrawn, ours)
 
 
 def _write(folder: Path, body: Mapping[str, object], targets: Sequence[Mapping[str, str]]) -> tuple[Path, Path]:
@@ -112,8 +129,9 @@ def _write(folder: Path, body: Mapping[str, object], targets: Sequence[Mapping[s
 
 
 def kill_marked(mark: str) -> None:
-    """Kill the group of a process that a former control started, when that very process still lives."""
+    """Kill the group of a process that a former control started, unless its id belongs to another by now."""
     with contextlib.suppress(ValueError, TypeError):
-        pid, started_s = json.loads(mark)
-        if is_alive(ProcessMark(pid=int(pid), started_s=float(started_s))):
-            kill_group(os.getpgid(int(pid)))
+        pid, started_s, boot = json.loads(mark)
+        known = ProcessMark(pid=int(pid), started_s=float(started_s), boot=str(boot))
+        if not is_another(known):
+            kill_group(known.pid)

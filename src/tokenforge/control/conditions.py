@@ -23,12 +23,16 @@ _OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "MemoryError")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What went wrong. `had_served`: a worker that served for a good while, so a new one may be tried at once."""
+    """What went wrong. `had_served`: a worker that served for a good while, so a new one may be tried at once.
+
+    `was_killed`: it ended without a word, as one does that is killed from outside.
+    """
 
     reason: str
     message: str
     last_words: tuple[str, ...] = ()
     had_served: bool = False
+    was_killed: bool = False
 
 
 def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
@@ -37,7 +41,13 @@ def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
     reason = _REASONS.get(worker.code or "", "WorkerDied" if worker.cause is None else "EngineFailed")
     if any(sign in f"{cause} {' '.join(worker.last_words)}" for sign in _OUT_OF_MEMORY):
         reason = "OutOfMemory"
-    return Trouble(reason=reason, message=cause, last_words=worker.last_words, had_served=had_served)
+    return Trouble(
+        reason=reason,
+        message=cause,
+        last_words=worker.last_words,
+        had_served=had_served,
+        was_killed=worker.cause is None and not worker.is_alive,
+    )
 
 
 def preparation_trouble(error: TokenForgeError) -> Trouble:

@@ -59,11 +59,12 @@ class Announcement:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerState:
-    """What a worker's state file holds: which process it is (its start in Unix seconds), and what it said last."""
+    """What a worker's state file holds: which process it is (as its mark has it), and what it said last."""
 
     pid: int
     started_s: float
     said: Announcement
+    boot: str = ""
 
 
 def worker_state_to_json(state: WorkerState) -> bytes:

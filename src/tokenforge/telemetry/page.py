@@ -12,17 +12,19 @@ from prometheus_client.registry import Collector
 
 from tokenforge.telemetry.catalogue.engine import BUILD_INFO
 from tokenforge.telemetry.instruments import GaugeOf
+from tokenforge.telemetry.loop_metrics import LoopTasks
 
 FOREIGN_PREFIXES = ("vllm:",)
 """Names of an engine's own metrics, passed on as they are."""
 
 
 def new_registry(version: str) -> CollectorRegistry:
-    """A registry of this process: CPU, memory, descriptors, start, and which TokenForge it is."""
+    """A registry of this process: CPU, memory, descriptors, start, tasks, and which TokenForge it is."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series of every counter
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GaugeOf(BUILD_INFO, registry).set(1.0, version)
+    registry.register(LoopTasks())
     return registry
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from tokenforge.cluster.process_mark import ProcessMark, mark_of
 from tokenforge.protocol.worker_spec import Announcement, WorkerState, announcement_to_line, worker_state_to_json
 
 LIFELINE_GRACE_S = 3.0
@@ -82,7 +83,8 @@ class Announcer:
         """Write the file alone, as a whole."""
         if self._state_file is None:
             return
-        state = WorkerState(pid=os.getpid(), started_s=psutil.Process().create_time(), said=announcement)
+        mark = mark_of(os.getpid()) or ProcessMark(pid=os.getpid(), started_s=0.0)
+        state = WorkerState(pid=mark.pid, started_s=mark.started_s, boot=mark.boot, said=announcement)
         partial = self._state_file.with_name(f".{self._state_file.name}.partial")
         partial.write_bytes(worker_state_to_json(state))
         partial.replace(self._state_file)

@@ -103,8 +103,14 @@ BUILD_INFO = Metric(
     processes=_EVERY,
     labels=(Label(name="version", text="its version", most=1),),
 )
+EVENT_LOOP_TASKS = Metric(
+    name="event_loop_tasks",
+    text="Tasks of its event loop that have not ended.",
+    kind=Kind.GAUGE,
+    processes=_EVERY,
+)
 
 ENGINE = (
     RUNNING, WAITING, KV_USAGE, KV_CAPACITY, PREFIX_QUERIES, PREFIX_HITS, PREEMPTIONS, BATCH_TOKENS, MODEL_LOAD,
-    WORKER_STATE, RUNTIME_INFO, BUILD_INFO,
+    WORKER_STATE, RUNTIME_INFO, BUILD_INFO, EVENT_LOOP_TASKS,
 )  # fmt: skip

@@ -1,0 +1,34 @@
+"""Where the platform of this machine keeps what it knows, and how its things are named. Light: `up` imports no more."""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tokenforge.cli.server import platform_folder
+from tokenforge.domain.ids import uuid7
+from tokenforge.settings import Settings
+from tokenforge.store.sql.database_url import check_database_url
+from tokenforge.store.sql.store import Store, open_store
+
+
+def fleet_folder(settings: Settings) -> Path:
+    """Where the files of its workers are."""
+    return platform_folder(settings) / "workers"
+
+
+def platform_store(settings: Settings) -> Store:
+    """The database that was set, or the one of this machine. Raises InvalidInput for an address that is none."""
+    if settings.database_url is not None:
+        return open_store(check_database_url(settings.database_url))
+    return open_store(platform_folder(settings) / "platform.db")
+
+
+def new_id() -> str:
+    """A new UUIDv7."""
+    return uuid7(unix_ms=time.time_ns() // 1_000_000, random=os.urandom(10))
+
+
+def now_text() -> str:
+    """Now as RFC 3339 UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
