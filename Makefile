@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run-api bench bench-harness test check lint types contracts test-science unit fuzz-api reference clean
@@ -29,6 +30,10 @@ bench-harness: $(READY) ## Measure load generators side by side against a server
 
 test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-k8s: $(READY) ## Run the tests of clusters on KUBECONFIG's, or on a real control plane built here (ARGS="-k ...")
+	@if [ -n "$$KUBECONFIG" ]; then $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "$$KUBECONFIG" $(ARGS); \
+	else PYTHONPATH=dev $(BIN)/python -m servers.kubernetes $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "{kubeconfig}" --restart-api "{restart}" --api-faults 30 --timeout 900 $(ARGS); fi
 
 test-science: $(READY) ## Run the statistical tests with their full repeats, print what they found (ARGS="--seed 7")
 	@$(BIN)/python -m pytest -m science --timeout=1800 $(ARGS)

@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """A Python that has the engines already (without it their environments are made); the seed of science tests."""
     parser.addoption("--engine-python", default=None, help="run engine checks with this Python")
     parser.addoption("--fuzz-examples", type=int, default=4, help="requests of each kind that the API is fuzzed with")
+    parser.addoption("--kubeconfig", default=None, help="run the tests of clusters on this one too")
+    parser.addoption("--restart-api", default=None, help="a shell command that restarts the API server of --kubeconfig")
+    parser.addoption("--api-faults", type=int, default=6, help="how often an API server fails in the test of that")
     parser.addoption("--seed", type=int, default=1, help="what chance the tests of `make test-science` draw from")
 
 
@@ -39,6 +42,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"figures, seed {config.getoption('--seed')}")
         for line in found:
             terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(pytestconfig: pytest.Config) -> Path | None:
+    """`--kubeconfig`, None where none was given."""
+    given = pytestconfig.getoption("--kubeconfig")
+    return None if given is None else Path(given)
 
 
 @pytest.fixture(scope="session")

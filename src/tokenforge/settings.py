@@ -60,6 +60,9 @@ class Settings:
     (OpenTelemetry's own) turns traces on and says where they go; `OTEL_EXPORTER_OTLP_HEADERS` go along, never
     logged; `OTEL_TRACES_SAMPLER_ARG` is the share of requests traced where the caller did not decide (default 1)."""
 
+    kubernetes: Path | None
+    """`TOKENFORGE_KUBERNETES`: the settings of a cluster (YAML); with them `target: kubernetes` is taken."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -83,6 +86,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
         metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
         observing=_observing(env),
+        kubernetes=Path(env["TOKENFORGE_KUBERNETES"]) if env.get("TOKENFORGE_KUBERNETES") else None,
         hub_offline=_is_on(env.get("HF_HUB_OFFLINE", "")),
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )

@@ -1,52 +1,45 @@
-"""The parts of a cluster, put together: its site from a file, what it takes, how large a model is."""
+"""Control of a cluster, put together."""
 
-from collections.abc import Callable
-from pathlib import Path
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from tokenforge.cluster.manifests.objects import faults_of
-from tokenforge.cluster.manifests.site import Site, read_site
-from tokenforge.domain.deployment import DeploymentSpec
-from tokenforge.domain.errors import Fault, InvalidInput, NotFound, StoreFailed
-from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
-from tokenforge.models.resolve import describe_model
-from tokenforge.protocol.deploy import ClusterOffer
-from tokenforge.runtimes.registry import find_plug
+from tokenforge.cli.cluster_site import model_bytes, site_of
+from tokenforge.cluster.kubernetes.api import connect
+from tokenforge.cluster.kubernetes.orchestrator import KubernetesOrchestrator
+from tokenforge.cluster.kubernetes.worker_infos import ask_worker
+from tokenforge.control.clusters import ClusterControl
+from tokenforge.control.loop import Control
 from tokenforge.settings import Settings
 
 
-def site_of(file: Path) -> Site:
-    """The site that the file describes. Raises InvalidInput."""
+@asynccontextmanager
+async def cluster_control(settings: Settings, control: Control) -> AsyncIterator[None]:
+    """Beside `control`, under its lease: the deployments of the cluster that is set; nothing where none is."""
+    if settings.kubernetes is None:
+        yield
+        return
+    site = site_of(settings.kubernetes)
+    api, _ = connect()
+    orchestrator = KubernetesOrchestrator(
+        api=api, site=site, model_bytes=model_bytes(settings), ask=ask_worker, chance=random.random
+    )
+    orchestrator.start()
+    stop = asyncio.Event()
+    controlling = asyncio.create_task(
+        ClusterControl(
+            deployments=control.deployments,
+            observations=control.observations,
+            events=control.events,
+            lease=lambda: control.lease,
+            orchestrator=orchestrator,
+            metrics=control.metrics,
+        ).run(stop)
+    )
     try:
-        value = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        cause = " ".join(str(error).split())
-        hint = "write the settings of the cluster as YAML (docs/how-to/kubernetes.md)"
-        raise InvalidInput([Fault(field="file", value=str(file), message=cause, hint=hint)], source="site") from error
-    return read_site({} if value is None else value, source=f"site {file}")
-
-
-def cluster_offer(site: Site) -> ClusterOffer:
-    """What that cluster takes."""
-    return ClusterOffer(quants=_quants, faults=lambda spec: faults_of(spec, site))
-
-
-def model_bytes(settings: Settings) -> Callable[[DeploymentSpec], int | None]:
-    """How large the weights of a deployment's model are; None where that cannot be known here."""
-
-    def of(spec: DeploymentSpec) -> int | None:
-        try:
-            return describe_model(spec.model, home=settings.home, offline=settings.hub_offline).weights_bytes
-        except (NotFound, StoreFailed):
-            return None
-
-    return of
-
-
-def _quants(runtime: RuntimeRef, has_gpu: bool) -> frozenset[Quant]:
-    accelerator = Accelerator.CUDA if has_gpu else Accelerator.CPU
-    plug = find_plug(runtime.name)
-    plug.recipe(runtime.version, accelerator)
-    return plug.quants.get(accelerator, frozenset())
+        yield
+    finally:
+        stop.set()
+        await controlling
+        await orchestrator.close()

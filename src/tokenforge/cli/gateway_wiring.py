@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
+from tokenforge.cli.cluster_site import cluster_offer, site_of
 from tokenforge.cli.platform_places import fleet_folder, new_id, now_text
 from tokenforge.cli.server import targets_folder
 from tokenforge.cluster.fleet_files import FleetFiles
@@ -53,6 +54,7 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         is_loopback=is_loopback,
         more=(*_benchmark_operations(store, accelerator), *targets.operations()),
         check_args=check_args,
+        cluster=None if settings.kubernetes is None else cluster_offer(site_of(settings.kubernetes)),
     )
 
 

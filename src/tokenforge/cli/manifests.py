@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tokenforge.cli.cluster_wiring import cluster_offer, model_bytes, site_of
+from tokenforge.cli.cluster_site import cluster_offer, model_bytes, site_of
 from tokenforge.cli.show import print_json
 from tokenforge.cluster.manifests.objects import DeploymentObjects, objects_of
 from tokenforge.cluster.manifests.site import Features, Site

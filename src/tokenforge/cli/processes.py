@@ -27,6 +27,7 @@ from tokenforge.worker.process import hold_lifeline, raise_file_limit
 
 def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
     """Reconcile until SIGTERM; waits while another control leads."""
+    from tokenforge.cli.cluster_wiring import cluster_control
     from tokenforge.cli.platform_wiring import make_control, make_executor
 
     _begin("control", lifeline_fd)
@@ -42,7 +43,8 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
             async with metrics_told(settings, metrics.registry, process="control"):
                 control = make_control(settings, store, lifeline_fd=lifeline_fd, owner=owner, metrics=metrics)
                 executor = make_executor(settings, store, control)
-                await work_together(control, executor, stop)
+                async with cluster_control(settings, control):
+                    await work_together(control, executor, stop)
         finally:
             await store.close()
 

@@ -27,7 +27,7 @@ def serve(text: str) -> int:
     """Become the worker of a model that is there; this process is its process, so signals reach it."""
     settings = read_settings()
     spec = replica_spec_from_json(text)
-    worker = worker_spec_of(spec, settings, name=socket.gethostname(), host="0.0.0.0")
+    worker = worker_spec_of(spec, settings, name=socket.gethostname())
     place = Path(tempfile.mkdtemp(prefix="tokenforge-")) / "worker.json"
     place.touch(mode=0o600)
     place.write_text(worker_spec_to_json(worker), encoding="utf-8")
@@ -36,7 +36,7 @@ def serve(text: str) -> int:
     os.execve(sys.executable, command, {**recipe.process_env, **settings.child_env})
 
 
-def worker_spec_of(spec: ReplicaSpec, settings: Settings, *, name: str, host: str) -> WorkerSpec:
+def worker_spec_of(spec: ReplicaSpec, settings: Settings, *, name: str) -> WorkerSpec:
     """The worker's own spec, its model found on this machine. Raises NotFound where it is not there."""
     model = resolve_model(spec.model, home=settings.home, offline=True)
     runtime = RuntimeSpec(
@@ -50,5 +50,5 @@ def worker_spec_of(spec: ReplicaSpec, settings: Settings, *, name: str, host: st
         engine_args=spec.engine_args,
     )
     return WorkerSpec(
-        name=name, runtime=runtime, host=host, port=spec.port, max_waiting=spec.max_waiting, drain_s=spec.drain_s
+        name=name, runtime=runtime, host=spec.host, port=spec.port, max_waiting=spec.max_waiting, drain_s=spec.drain_s
     )

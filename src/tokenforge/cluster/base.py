@@ -1,11 +1,15 @@
-"""The port to wherever workers run: start one, watch it, stop it. `local` is child processes of this machine."""
+"""The ports to wherever workers run. `local` is processes of this machine: start one, watch it, stop it.
+
+A cluster that keeps replicas itself is an Orchestrator: it is told what a deployment should be, and asked how it is.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from tokenforge.domain.errors import WorkerFailed
+from tokenforge.domain.deployment import Deployment, DeploymentId
+from tokenforge.domain.errors import TokenForgeError, WorkerFailed
 from tokenforge.domain.generation import RuntimeInfo
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import WorkerPhase
@@ -114,4 +118,50 @@ class Fleet(Protocol):
 
     async def forget(self, name: str) -> None:
         """Forget a dead worker; what is left of its group is killed first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a deployment stands on a cluster.
+
+    `generation` is the one that its workload was last made from, `template` what pods of that are labelled with, as in
+    `labels` of the sightings. `trouble` is what keeps the cluster from making pods at all. `is_ending`: its end was
+    asked for, and is not over.
+    """
+
+    generation: int
+    template: str
+    pods: tuple[Sighting, ...] = ()
+    trouble: TokenForgeError | None = None
+    is_ending: bool = False
+
+
+class Orchestrator(Protocol):
+    """A cluster that keeps replicas itself. All calls may be made at any moment and as often as one likes."""
+
+    async def apply(self, deployment: Deployment) -> None:
+        """Make its objects what it wants; nothing is sent when they are.
+
+        Raises InvalidInput, ClusterRefused with the cause, ClusterUnreachable.
+        """
+        ...
+
+    async def look(self) -> Mapping[DeploymentId, Standing]:
+        """Every deployment of which something is there, whoever made it.
+
+        Raises ClusterUnreachable before all were seen once; later what was seen last stays.
+        """
+        ...
+
+    async def remove(self, deployment: DeploymentId) -> None:
+        """Ask for the end of its objects; over once `look` tells it no more. One that is not there is no error."""
+        ...
+
+    def version(self) -> int:
+        """A number that grows whenever `look` may tell something else."""
+        ...
+
+    async def close(self) -> None:
+        """Stop looking; what runs there goes on."""
         ...

@@ -17,6 +17,20 @@ _REASONS = {
     "engine_dead": "EngineDied",
     "worker_failed": "WorkerFailed",
     "target_unreachable": "TargetUnreachable",
+    "unschedulable": "Unschedulable",
+    "image_pull_failed": "ImagePullFailed",
+    "container_refused": "ContainerRefused",
+    "model_not_fetched": "ModelNotFetched",
+    "out_of_memory": "OutOfMemory",
+    "crashed": "WorkerDied",
+    "pod_failed": "WorkerDied",
+    "probe_failed": "ProbeFailed",
+    "quota_exceeded": "QuotaExceeded",
+    "admission_refused": "AdmissionRefused",
+    "cluster_forbidden": "ClusterForbidden",
+    "cluster_refused": "ClusterRefused",
+    "conflict": "ClusterRefused",
+    "cluster_unreachable": "ClusterUnreachable",
 }
 _OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "MemoryError")
 

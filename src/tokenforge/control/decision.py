@@ -79,7 +79,12 @@ class Remove:
     """Nothing of a deleted deployment is left: forget it."""
 
 
-Action = Prepare | Start | Stop | Forget | Remove
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Ask a cluster for the end of all objects of a deployment."""
+
+
+Action = Prepare | Start | Stop | Forget | Remove | Withdraw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from tokenforge.cluster.base import Fleet, Launch, Sighting
 from tokenforge.control.decision import (
@@ -27,8 +26,8 @@ from tokenforge.control.decision import (
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import require_free
 from tokenforge.control.reconcile import reconcile
-from tokenforge.domain.deployment import Deployment, DeploymentId
-from tokenforge.domain.deployment_state import Observed
+from tokenforge.control.telling import tell_conditions, time_text
+from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
 from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
 from tokenforge.domain.observing import Observing
 from tokenforge.domain.worker import WorkerSpec
@@ -106,7 +105,7 @@ class Control:
         self._starting = sum(worker.is_alive and worker.phase in _COMING for worker in sightings)
         deployments = await self.deployments.list()
         by_deployment = _by_deployment(sightings)
-        for deployment in deployments:
+        for deployment in (d for d in deployments if d.spec.target is Placement.LOCAL):
             await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease)
         await self._clear(by_deployment)
         if self.metrics is not None:
@@ -133,13 +132,13 @@ class Control:
             sightings=sightings,
             preparation=self.preparations.state(deployment.id),
             now_s=self.clock(),
-            now=_text(self.clock()),
+            now=time_text(self.clock()),
             stop_limit_s=self.drain_s + _END_S,
         )
         decision = reconcile(deployment, world)
         if decision.observed != deployment.observed:
             await self.observations.observe(deployment.id, decision.observed, lease=lease)
-            await self._tell(deployment, decision.observed)
+            await tell_conditions(self.events, deployment, decision.observed)
             if self.metrics is not None:
                 self.metrics.observed(deployment, decision.observed)
         for action in decision.actions:
@@ -188,16 +187,6 @@ class Control:
             self.metrics.worker_started()
         await self.events.append(deployment.id, reason="Started", message=f"worker {name}")
 
-    async def _tell(self, deployment: Deployment, observed: Observed) -> None:
-        """Events for what changed in the conditions, so that people can read what happened."""
-        for condition in observed.conditions:
-            known = deployment.observed.condition(condition.type)
-            if known is None or (known.reason, known.is_true) != (condition.reason, condition.is_true):
-                words = "".join(f"\n{line}" for line in condition.last_words[-5:])
-                text = f"{condition.type}: {condition.message}{words}"
-                await self.events.append(deployment.id, reason=condition.reason, message=text)
-                _log.info("deployment=%s %s=%s %s", deployment.spec.name, condition.type, condition.reason, text)
-
     async def _clear(self, orphans: Mapping[DeploymentId, Sequence[Sighting]]) -> None:
         """End workers whose deployment is gone."""
         for sightings in orphans.values():
@@ -213,7 +202,3 @@ def _by_deployment(sightings: Sequence[Sighting]) -> dict[DeploymentId, list[Sig
     for worker in sightings:
         sorted_out.setdefault(DeploymentId(worker.labels.get(DEPLOYMENT_LABEL, "")), []).append(worker)
     return sorted_out
-
-
-def _text(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -154,6 +154,29 @@ class TargetUnreachable(TokenForgeError):
     transient = True
 
 
+class ClusterUnreachable(TokenForgeError):
+    """The API server of a cluster does not answer, or not as one does; what was wanted is tried again."""
+
+    code = "cluster_unreachable"
+    transient = True
+
+
+class ClusterRefused(TokenForgeError):
+    """A cluster answered no. `code` says why: a right, a quota, an admission rule, a schema, a conflict."""
+
+    def __init__(self, message: str, *, code: str, status: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
+
+
+class VersionExpired(ClusterRefused):
+    """A watch asked for news since a version that the API server has forgotten: everything must be listed again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="version_expired", status=410)
+
+
 class PortInUse(TokenForgeError):
     """Another process listens on the port that was asked for."""
 

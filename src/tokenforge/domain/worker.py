@@ -48,12 +48,14 @@ class WorkerSpec:
 class ReplicaSpec:
     """One worker where nobody has prepared anything: the model by its name, to be found or fetched on the spot.
 
-    It is an argument in a pod's spec, so it holds no secret. `max_waiting` and `drain_s` are those of WorkerSpec.
+    It is an argument in a pod's spec, so it holds no secret. `max_waiting` and `drain_s` are those of WorkerSpec; it
+    listens on every address, since a pod's own is known only once it runs.
     """
 
     model: ModelRef
     runtime: RuntimeRef
     port: int
+    host: str = "0.0.0.0"
     accelerator: Accelerator = Accelerator.CPU
     max_model_len: int | None = None
     quant: Quant | None = None

@@ -28,7 +28,7 @@ from tokenforge.gateway.openai_routes import PATHS, openai_route
 from tokenforge.gateway.plane import DataPlane
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
-from tokenforge.protocol.deploy import CheckArgs, Quants, any_args
+from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
 from tokenforge.protocol.serving import LAST_BYTES_S
 from tokenforge.store.base import Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
@@ -58,6 +58,7 @@ class GatewayParts:
     is_loopback: bool
     more: tuple[Operation, ...] = ()
     check_args: CheckArgs = any_args
+    cluster: ClusterOffer | None = None
 
 
 class RequestIds:
@@ -91,6 +92,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     deployments = DeploymentRoutes(
         deployments=parts.deployments, events=parts.events, new_id=parts.new_id, quants=parts.quants,
         most_replicas=parts.most_replicas, read_log=parts.read_log, check_args=parts.check_args,
+        cluster=parts.cluster,
     )  # fmt: skip
     reads = HotReads(plane=plane, document=lambda: openapi_document(operations))
     keys = KeyRoutes(keys=parts.keys, random=parts.random, now=parts.now, refresh=feed.refresh)

@@ -21,7 +21,7 @@ from tokenforge.gateway.admin.operation import (
     whole_number,
 )
 from tokenforge.gateway.admin.schemas import DEPLOYMENT, DEPLOYMENTS
-from tokenforge.protocol.deploy import CheckArgs, Quants, any_args, parse_deploy, parse_patch
+from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args, parse_deploy, parse_patch
 from tokenforge.protocol.deploy_body import DeployBody, PatchBody
 from tokenforge.protocol.deployment_answer import deployment_answer
 from tokenforge.protocol.openai_fields import read_whole_text
@@ -50,6 +50,7 @@ class DeploymentRoutes:
     most_replicas: int
     read_log: ReadLog
     check_args: CheckArgs = any_args
+    cluster: ClusterOffer | None = None
 
     def operations(self) -> tuple[Operation, ...]:
         """What is offered."""
@@ -89,7 +90,9 @@ class DeploymentRoutes:
         """202 with the Deployment, new or not."""
         body = await body_bytes(request)
         data = read_whole_text(body)
-        spec = parse_deploy(data, quants=self.quants, most_replicas=self.most_replicas, check_args=self.check_args)
+        spec = parse_deploy(
+            data, quants=self.quants, most_replicas=self.most_replicas, check_args=self.check_args, cluster=self.cluster
+        )
         made, is_new = await self.deployments.create(
             spec,
             identity=DeploymentId(self.new_id()),
@@ -116,7 +119,12 @@ class DeploymentRoutes:
         made = await self.deployments.change(
             identity,
             lambda spec: parse_patch(
-                data, spec, quants=self.quants, most_replicas=self.most_replicas, check_args=self.check_args
+                data,
+                spec,
+                quants=self.quants,
+                most_replicas=self.most_replicas,
+                check_args=self.check_args,
+                cluster=self.cluster,
             ),
         )
         await self.events.append(made.id, reason="Changed", message=f"generation {made.generation} is wanted")

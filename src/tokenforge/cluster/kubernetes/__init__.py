@@ -1,0 +1,1 @@
+"""Deployments on a Kubernetes cluster. The only room that speaks to one."""

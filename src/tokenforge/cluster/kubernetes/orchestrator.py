@@ -1,0 +1,210 @@
+"""The Orchestrator of a Kubernetes cluster: what is wanted is applied, what is seen comes from reflectors.
+
+Level-triggered on both sides. A workload bears the digest of all objects that were made with it, written last, so a
+process that was killed between two of them makes all of them again, and one that finds all of them sends nothing. Now
+and then it makes them again all the same: what others changed or deleted is put right.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenforge.cluster.base import Standing
+from tokenforge.cluster.kubernetes.api import Api
+from tokenforge.cluster.kubernetes.pods import is_ready, life_of, sighting_of, url_of, workload_cause
+from tokenforge.cluster.kubernetes.reflector import Reflector
+from tokenforge.cluster.kubernetes.resources import collection, path_of, read_features
+from tokenforge.cluster.kubernetes.worker_infos import Ask, WorkerInfos
+from tokenforge.cluster.manifests.names import (
+    DEPLOYMENT,
+    DIGEST,
+    GENERATION,
+    TEMPLATE,
+    object_name,
+    own_labels,
+    selector_text,
+)
+from tokenforge.cluster.manifests.objects import DeploymentObjects, objects_of, owned
+from tokenforge.cluster.manifests.site import Features, Site
+from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
+from tokenforge.domain.errors import ClusterRefused, ClusterUnreachable
+
+JsonObject = dict[str, Any]
+
+RESYNC_S = 600.0
+"""How often all objects are made again though nothing seems to have changed."""
+
+_FEATURES_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a deployment of a generation becomes, and when it was last sent (monotonic; negative: never by us)."""
+
+    generation: int
+    features: Features
+    objects: DeploymentObjects
+    sent_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class KubernetesOrchestrator:
+    """`model_bytes` is called in a thread and may take a while; `chance` is uniform between 0 and 1."""
+
+    api: Api
+    site: Site
+    model_bytes: Callable[[DeploymentSpec], int | None]
+    ask: Ask
+    chance: Callable[[], float]
+    clock: Callable[[], float] = time.monotonic
+    _version: int = 0
+    _made: dict[DeploymentId, _Made] = field(default_factory=dict)
+    _features: tuple[Features, float] | None = None
+    _reflectors: dict[str, Reflector] = field(default_factory=dict)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _infos: WorkerInfos = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._infos = WorkerInfos(ask=self.ask, on_news=self._changed)
+
+    def start(self) -> None:
+        """Begin to look. Needs a running loop."""
+        space = self.site.namespace
+        ours = {"labelSelector": selector_text(own_labels(self.site.instance))}
+        killed = {"fieldSelector": "involvedObject.kind=Pod,reason=Killing"}
+        watched = {
+            "workloads": (collection("apps/v1", "Deployment", namespace=space), ours),
+            "pods": (collection("v1", "Pod", namespace=space), ours),
+            "events": (collection("v1", "Event", namespace=space), killed),
+        }
+        for name, (path, params) in watched.items():
+            reflector = Reflector(api=self.api, path=path, params=params, on_change=self._changed, chance=self.chance)
+            self._reflectors[name] = reflector
+            self._tasks.append(asyncio.create_task(reflector.run(), name=f"watch {name}"))
+
+    async def apply(self, deployment: Deployment) -> None:
+        """Make its objects what it wants."""
+        made = await self._objects(deployment)
+        live = self._held("workloads").get(object_name(deployment))
+        if live is not None and "deletionTimestamp" in live["metadata"]:
+            raise ClusterRefused(
+                f"{live['metadata']['name']} is still ending", code="conflict", status=409, hint="It is tried again"
+            )
+        if _is_as_wanted(live, made.objects, deployment) and self.clock() - made.sent_s < RESYNC_S:
+            return
+        await self._send(made.objects)
+        self._made[deployment.id] = _Made(made.generation, made.features, made.objects, self.clock())
+
+    async def look(self) -> Mapping[DeploymentId, Standing]:
+        """Every deployment of which a workload or a pod is there."""
+        unsynced = [one for one in self._reflectors.values() if not one.is_synced]
+        if unsynced or not self._reflectors:
+            cause = next((one.trouble for one in unsynced if one.trouble is not None), None)
+            if isinstance(cause, ClusterRefused):
+                raise cause
+            raise ClusterUnreachable("the cluster has not been looked at yet" if cause is None else str(cause))
+        pods = _by_deployment(self._held("pods").values())
+        workloads = _by_deployment(self._held("workloads").values())
+        self._infos.want({life_of(pod): url_of(pod) for group in pods.values() for pod in group if is_ready(pod)})
+        killings = _killings(self._held("events").values())
+        return {
+            identity: self._standing(workloads.get(identity, []), pods.get(identity, []), killings)
+            for identity in {**workloads, **pods}
+        }
+
+    async def remove(self, deployment: DeploymentId) -> None:
+        """Ask for the end of its workload; the cluster ends what the workload owns."""
+        self._made.pop(deployment, None)
+        for workload in _by_deployment(self._held("workloads").values()).get(deployment, []):
+            if "deletionTimestamp" not in workload["metadata"]:
+                await self.api.delete(path_of(workload))
+
+    def version(self) -> int:
+        """Grows with every change that a reflector saw."""
+        return self._version
+
+    async def close(self) -> None:
+        """Stop looking."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._infos.close()
+        await self.api.close()
+
+    def _changed(self) -> None:
+        self._version += 1
+
+    def _held(self, name: str) -> Mapping[str, JsonObject]:
+        return self._reflectors[name].objects if name in self._reflectors else {}
+
+    async def _objects(self, deployment: Deployment) -> _Made:
+        features = await self._read_features()
+        known = self._made.get(deployment.id)
+        if known is not None and (known.generation, known.features) == (deployment.generation, features):
+            return known
+        size = await asyncio.to_thread(self.model_bytes, deployment.spec)
+        objects = objects_of(deployment, site=self.site, features=features, model_bytes=size)
+        spread_s = self.chance() * RESYNC_S  # those found after a start are not all made again at once
+        made = _Made(deployment.generation, features, objects, self.clock() - spread_s)
+        self._made[deployment.id] = made
+        return made
+
+    async def _read_features(self) -> Features:
+        if self._features is None or self.clock() - self._features[1] > _FEATURES_S:
+            self._features = (await read_features(self.api, self.site), self.clock())
+        return self._features[0]
+
+    async def _send(self, objects: DeploymentObjects) -> None:
+        """The workload, what it owns, and last the digest that says that all was sent."""
+        workload = objects.workload
+        notes = workload["metadata"]["annotations"]
+        unfinished = {name: value for name, value in notes.items() if name != DIGEST}
+        begun = {**workload, "metadata": {**workload["metadata"], "annotations": unfinished}}
+        owner = await self.api.apply(path_of(workload), begun)
+        for value in objects.around:
+            await self.api.apply(path_of(value), owned(value, owner=owner))
+        await self.api.apply(path_of(workload), workload)
+
+    def _standing(self, workloads: list[JsonObject], pods: list[JsonObject], killings: Mapping[str, str]) -> Standing:
+        sightings = tuple(
+            sighting_of(pod, info=self._infos.of(life_of(pod)), killing=killings.get(pod["metadata"]["uid"]))
+            for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
+        )
+        if not workloads:
+            return Standing(generation=0, template="", pods=sightings, is_ending=True)
+        workload = workloads[0]
+        meta, cause = workload["metadata"], workload_cause(workload)
+        return Standing(
+            generation=int((meta.get("annotations") or {}).get(GENERATION, "0")),
+            template=workload["spec"]["template"]["metadata"]["labels"].get(TEMPLATE, ""),
+            pods=sightings,
+            trouble=None if cause is None else ClusterRefused(cause[1], code=cause[0], status=403),
+            is_ending="deletionTimestamp" in meta,
+        )
+
+
+def _is_as_wanted(live: JsonObject | None, objects: DeploymentObjects, deployment: Deployment) -> bool:
+    if live is None:
+        return False
+    notes = live["metadata"].get("annotations") or {}
+    return (notes.get(DIGEST), notes.get(GENERATION)) == (objects.digest, str(deployment.generation))
+
+
+def _by_deployment(values: Iterable[JsonObject]) -> dict[DeploymentId, list[JsonObject]]:
+    sorted_out: dict[DeploymentId, list[JsonObject]] = {}
+    for value in values:
+        identity = (value["metadata"].get("labels") or {}).get(DEPLOYMENT, "")
+        if identity:
+            sorted_out.setdefault(DeploymentId(identity), []).append(value)
+    return sorted_out
+
+
+def _killings(events: Iterable[JsonObject]) -> dict[str, str]:
+    """What a node last said when it killed a container for its probe, by the pod's uid."""
+    said: dict[str, str] = {}
+    for event in sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or "")):
+        if "probe" in str(event.get("message", "")):
+            said[event["involvedObject"].get("uid", "")] = str(event["message"])
+    return said

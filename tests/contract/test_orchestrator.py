@@ -1,0 +1,326 @@
+"""The port to a cluster, on a twin and with --kubeconfig on a real one: causes, ownership, a server that fails."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hollow_node import Fate
+from kube_server import KubeServer
+from manifest_samples import GPU_SPEC, RICH_SITE, deployment_of
+from placement_rigs import ClusterPlace, real_place, twin_place
+
+from tokenforge.cluster.base import Standing
+from tokenforge.cluster.kubernetes.api import MANAGER
+from tokenforge.cluster.kubernetes.orchestrator import KubernetesOrchestrator
+from tokenforge.cluster.kubernetes.resources import path_of, read_features
+from tokenforge.cluster.manifests.objects import objects_of, owned
+from tokenforge.control.settle import ClusterWorld, settle
+from tokenforge.domain.benchmark import Resources
+from tokenforge.domain.deployment import Deployment, DeploymentSpec
+from tokenforge.domain.deployment_state import Observed
+from tokenforge.domain.errors import ClusterRefused, TokenForgeError
+from tokenforge.protocol.worker_spec import WorkerPhase
+
+LIMIT_S = 60.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """A cluster and one orchestrator that looks at it. `server` is there for a twin alone."""
+
+    place: ClusterPlace
+    orchestrator: KubernetesOrchestrator
+    server: KubeServer | None
+
+    def deployment(self, *, generation: int = 1, identity: str = "0190aaaa-0001", **changes: object) -> Deployment:
+        spec: DeploymentSpec = replace(self.place.spec, **changes)  # type: ignore[arg-type]
+        return deployment_of(spec, identity=identity, generation=generation)
+
+    async def apply(self, deployment: Deployment) -> None:
+        """Until it was taken."""
+        end_s = time.monotonic() + LIMIT_S
+        while True:
+            try:
+                await self.orchestrator.apply(deployment)
+            except TokenForgeError:
+                if time.monotonic() > end_s:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    async def until(self, deployment: Deployment, is_so: Callable[[Standing | None], bool]) -> Standing | None:
+        """How it stands once it is as wanted."""
+        end_s, standing = time.monotonic() + LIMIT_S, None
+        while time.monotonic() < end_s:
+            try:
+                standing = (await self.orchestrator.look()).get(deployment.id)
+            except TokenForgeError:
+                standing = None
+            else:
+                if is_so(standing):
+                    return standing
+            await asyncio.sleep(0.02)
+        raise TimeoutError(str(standing))
+
+    async def live(self, kind: str, deployment: Deployment) -> dict[str, Any]:
+        """That object as the server has it now."""
+        objects = objects_of(
+            deployment, site=self.place.site, features=await read_features(self.place.node.api, self.place.site),
+            model_bytes=1 << 20,
+        )  # fmt: skip
+        (value,) = [value for value in objects.all if value["kind"] == kind]
+        found = await self.place.node.api.get(path_of(value))
+        assert found is not None
+        return found
+
+
+@pytest.fixture(params=["twin", "real"])
+async def stage(request: pytest.FixtureRequest, tmp_path: Path, kubeconfig: Path | None) -> AsyncIterator[Stage]:
+    if request.param == "real" and kubeconfig is None:
+        pytest.skip("no cluster was given: --kubeconfig, or make test-k8s")
+    if request.param == "real" and kubeconfig is not None:
+        async with real_place(kubeconfig) as place:
+            orchestrator = place.orchestrator()
+            yield Stage(place, orchestrator, None)
+            await orchestrator.close()
+    else:
+        async with twin_place(tmp_path) as (place, server):
+            orchestrator = place.orchestrator()
+            yield Stage(place, orchestrator, server)
+            await orchestrator.close()
+
+
+def serves(count: int, *, generation: int = 1) -> Callable[[Standing | None], bool]:
+    def is_so(standing: Standing | None) -> bool:
+        if standing is None or standing.generation != generation:
+            return False
+        ready = [pod for pod in standing.pods if pod.phase is WorkerPhase.READY]
+        templates = {pod.labels["template"] for pod in ready}
+        templates = {pod.labels["template"] for pod in ready}
+        return len(ready) == len(standing.pods) == count and templates == {standing.template}
+
+    return is_so
+
+
+CAUSES = [
+    (Fate.NO_IMAGE, "ImagePullFailed", "manifest unknown"),
+    (Fate.NO_SECRET, "ContainerRefused", 'secret "hub" not found'),
+    (Fate.FETCH_FAILS, "ModelNotFetched", "a/b is not on the hub"),
+    (Fate.CRASHES, "WorkerDied", "RuntimeError: no kernel image"),
+    (Fate.OUT_OF_MEMORY, "OutOfMemory", "more memory than its limit"),
+    (Fate.PROBE, "ProbeFailed", "failed startup probe"),
+]
+
+
+@pytest.mark.parametrize(("fate", "reason", "text"), CAUSES)
+async def test_what_stops_a_pod_is_a_condition_with_its_cause(stage: Stage, fate: Fate, reason: str, text: str) -> None:
+    deployment = stage.deployment(engine_args={"fate": fate.name})
+    await stage.apply(deployment)
+    standing = await stage.until(deployment, lambda s: s is not None and any(pod.cause for pod in s.pods))
+    assert _healthy(deployment, standing) == (reason, True)
+    assert text in _message(deployment, standing)
+
+
+async def test_a_resource_that_no_node_has_is_named(stage: Stage) -> None:
+    deployment = stage.deployment(resources=Resources(gpu=3))
+    await stage.apply(deployment)
+    standing = await stage.until(deployment, lambda s: s is not None and any(pod.cause for pod in s.pods))
+    assert _healthy(deployment, standing)[0] == "Unschedulable"
+    assert "Insufficient nvidia.com/gpu" in _message(deployment, standing)
+
+
+async def test_a_quota_is_named(stage: Stage) -> None:
+    space = stage.place.site.namespace
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": space},
+        "spec": {"hard": {"pods": "0"}},
+    }  # fmt: skip
+    await stage.place.node.api.apply(f"/api/v1/namespaces/{space}/resourcequotas/small", quota)
+    await asyncio.sleep(1.5)  # a real quota counts only once its controller has seen it
+    deployment = stage.deployment()
+    await stage.apply(deployment)
+    standing = await stage.until(deployment, lambda s: s is not None and s.trouble is not None)
+    assert _healthy(deployment, standing)[0] == "QuotaExceeded"
+    assert "exceeded quota: small" in _message(deployment, standing)
+
+
+async def test_all_objects_are_taken_by_the_server_dry(stage: Stage) -> None:
+    site = replace(RICH_SITE, namespace=stage.place.site.namespace)
+    features = await read_features(stage.place.node.api, site)
+    for spec in (stage.place.spec, replace(GPU_SPEC, name="gpu")):
+        objects = objects_of(deployment_of(spec), site=site, features=features, model_bytes=1 << 30)
+        for value in objects.all:
+            answer = await stage.place.node.api.apply(path_of(value), value, is_dry=True)
+            assert answer["metadata"]["name"] == value["metadata"]["name"]
+
+
+async def test_what_stands_around_ends_with_the_workload(stage: Stage) -> None:
+    deployment = stage.deployment()
+    await stage.apply(deployment)
+    await stage.until(deployment, serves(1))
+    path = path_of(await stage.live("Service", deployment))
+    await stage.orchestrator.remove(deployment.id)
+    await stage.until(deployment, lambda standing: standing is None)
+    for _ in range(int(LIMIT_S / 0.05)):
+        if await stage.place.node.api.get(path) is None:
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError(path)
+
+
+async def test_what_others_wrote_into_our_objects_stays(stage: Stage) -> None:
+    deployment = stage.deployment()
+    await stage.apply(deployment)
+    service = await stage.live("Service", deployment)
+    theirs = {
+        **{key: service[key] for key in ("apiVersion", "kind")},
+        "metadata": {**_name(service), "annotations": {"team": "red"}},
+    }
+    await stage.place.node.api._call(
+        "PATCH", path_of(service), params={"fieldManager": "others"}, body=theirs, kind="application/apply-patch+yaml"
+    )
+    await stage.apply(stage.deployment(generation=2, revision="2"))
+    assert (await stage.live("Service", deployment))["metadata"]["annotations"]["team"] == "red"
+
+
+async def test_a_field_of_ours_is_not_taken_by_others_unless_they_force_it(stage: Stage) -> None:
+    deployment = stage.deployment()
+    await stage.apply(deployment)
+    service = await stage.live("Service", deployment)
+    labels = {**service["metadata"]["labels"], "app.kubernetes.io/component": "other"}
+    theirs = {
+        **{key: service[key] for key in ("apiVersion", "kind")}, "metadata": {**_name(service), "labels": labels},
+    }  # fmt: skip
+    with pytest.raises(ClusterRefused, match=f'conflict with "{MANAGER}"') as caught:
+        await stage.place.node.api._call(
+            "PATCH", path_of(service), params={"fieldManager": "others"}, body=theirs,
+            kind="application/apply-patch+yaml",
+        )  # fmt: skip
+    assert caught.value.code == "conflict"
+
+
+async def test_a_field_that_is_not_wanted_any_more_is_gone(stage: Stage) -> None:
+    node = dict(stage.place.spec.node_selector)
+    await stage.apply(stage.deployment(node_selector={**node, "kubernetes.io/os": "linux"}))
+    await stage.apply(stage.deployment(generation=2, node_selector=node))
+    live = await stage.live("Deployment", stage.deployment())
+    assert live["spec"]["template"]["spec"]["nodeSelector"] == node
+
+
+async def test_what_is_as_wanted_is_not_sent_again(stage: Stage) -> None:
+    deployment = stage.deployment()
+    await stage.apply(deployment)
+    await stage.until(deployment, serves(1))
+    await asyncio.sleep(0.5)
+    before = await stage.live("Deployment", deployment)
+    for _ in range(5):
+        await stage.apply(deployment)
+    assert await stage.live("Deployment", deployment) == before
+
+
+async def test_a_try_that_was_cut_between_two_objects_is_made_whole(stage: Stage) -> None:
+    deployment = stage.deployment()
+    features = await read_features(stage.place.node.api, stage.place.site)
+    objects = objects_of(deployment, site=stage.place.site, features=features, model_bytes=1 << 20)
+    begun = {**objects.workload, "metadata": {**objects.workload["metadata"], "annotations": {}}}
+    owner = await stage.place.node.api.apply(path_of(begun), begun)
+    await stage.place.node.api.apply(path_of(objects.around[0]), owned(objects.around[0], owner=owner))
+    await stage.until(deployment, lambda standing: standing is not None)
+    await stage.apply(deployment)
+    for kind in ("Service", "PodDisruptionBudget", "NetworkPolicy"):
+        assert (await stage.live(kind, deployment))["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+
+
+async def test_while_it_ends_it_cannot_be_made_again_under_its_name(stage: Stage) -> None:
+    deployment = stage.deployment()
+    stage.place.node.leave_s = 3.0
+    await stage.apply(deployment)
+    await stage.until(deployment, serves(1))
+    await stage.orchestrator.remove(deployment.id)
+    standing = await stage.until(deployment, lambda s: s is not None and s.is_ending)
+    assert standing is not None
+    stage.place.node.leave_s = 0.0
+    await stage.until(deployment, lambda s: s is None)
+
+
+async def test_a_new_look_finds_what_an_earlier_one_made(stage: Stage) -> None:
+    deployment = stage.deployment(replicas=2)
+    await stage.apply(deployment)
+    await stage.until(deployment, serves(2))
+    other = stage.place.orchestrator()
+    try:
+        found = await Stage(stage.place, other, None).until(deployment, serves(2))
+        assert found is not None
+        assert found.generation == 1
+    finally:
+        await other.close()
+
+
+async def test_a_server_that_fails_again_and_again_loses_nothing(
+    stage: Stage, request: pytest.FixtureRequest, show: Callable[[str], None]
+) -> None:
+    """Watches cut, versions forgotten, the server away: each time while a change is under way, and it comes to be."""
+    command = request.config.getoption("--restart-api")
+    if stage.server is None and command is None:
+        pytest.skip("this cluster's API server cannot be restarted from here: --restart-api COMMAND")
+    rounds, began_s = request.config.getoption("--api-faults"), time.monotonic()
+    for number in range(1, rounds + 1):
+        deployment = stage.deployment(generation=number, replicas=1 + number % 3, revision=str(number // 4))
+        applying = asyncio.create_task(stage.apply(deployment))
+        await asyncio.sleep(0.05 * (number % 3))
+        await _break(stage, number, command)
+        await applying
+        await stage.until(deployment, serves(deployment.spec.replicas, generation=number))
+    reflectors = stage.orchestrator._reflectors.values()
+    assert all(not task.done() for task in stage.orchestrator._tasks)
+    assert sum(one.lists for one in reflectors) <= 3 * (2 * rounds + 1)
+    watches = sum(one.watches for one in reflectors)
+    assert watches <= 30 * rounds + 60, "a loop that is busy"
+    show(f"{rounds} faults of the API server in {time.monotonic() - began_s:.1f} s, {watches} watches")
+
+
+async def _break(stage: Stage, number: int, command: str | None) -> None:
+    server = stage.server
+    if server is None:
+        await asyncio.to_thread(subprocess.run, str(command), shell=True, check=True, timeout=LIMIT_S)
+        return
+    if number % 3 == 0:
+        server.cut_watches()
+    elif number % 3 == 1:
+        server.store.forget()
+        server.cut_watches()
+    else:
+        await server.stop()
+        await asyncio.sleep(0.1)
+        server.store.forget()
+        await server.start()
+
+
+def _name(value: dict[str, Any]) -> dict[str, str]:
+    return {key: value["metadata"][key] for key in ("name", "namespace")}
+
+
+def _healthy(deployment: Deployment, standing: Standing | None) -> tuple[str, bool]:
+    """The reason, and whether nobody says that it is ready."""
+    observed = _observed(deployment, standing)
+    healthy, is_ready = observed.condition("Healthy"), observed.condition("Ready")
+    assert healthy is not None
+    assert is_ready is not None
+    return healthy.reason, not is_ready.is_true
+
+
+def _message(deployment: Deployment, standing: Standing | None) -> str:
+    condition = _observed(deployment, standing).condition("Healthy")
+    assert condition is not None
+    return condition.message
+
+
+def _observed(deployment: Deployment, standing: Standing | None) -> Observed:
+    world = ClusterWorld(standing=standing, refusal=None, is_new=False, now_s=1.0, now="t")
+    return settle(deployment, world).observed

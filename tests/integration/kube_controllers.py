@@ -1,0 +1,173 @@
+"""What a cluster does by itself, on a twin: Deployments make pods, nodes are chosen, orphans are collected."""
+
+import asyncio
+import copy
+import uuid
+from dataclasses import dataclass
+
+from kube_apply import Owners
+from kube_store import JsonObject, Key, KubeStore
+
+_UNITS = {"Mi": 1 << 20, "Gi": 1 << 30, "Ki": 1 << 10, "m": 0.001}
+
+
+@dataclass(slots=True)
+class Controllers:
+    """All of them on one store."""
+
+    store: KubeStore
+
+    async def run(self) -> None:
+        """Work whenever something changed, until cancelled."""
+        while True:
+            news, version = self.store.news, self.store.version
+            self._collect_garbage()
+            for key, deployment in self.store.list("apps/v1/deployments", None):
+                self._reconcile(key, deployment)
+            self._schedule()
+            if self.store.version == version:
+                await news.wait()
+            await asyncio.sleep(0)
+
+    def _collect_garbage(self) -> None:
+        living = {value["metadata"]["uid"] for value in self.store.objects.values()}
+        for key, value in list(self.store.objects.items()):
+            owners = value["metadata"].get("ownerReferences", [])
+            is_going = "deletionTimestamp" in value["metadata"]
+            if owners and not is_going and not any(owner["uid"] in living for owner in owners):
+                self.store.delete(key, grace_s=None, propagation="Background")
+            if "foregroundDeletion" in value["metadata"].get("finalizers", []):
+                self._collect_foreground(key, value)
+
+    def _collect_foreground(self, key: Key, value: JsonObject) -> None:
+        owned = [k for k, v in self.store.objects.items() if _is_owned(v, by=value)]
+        for dependent in owned:
+            if "deletionTimestamp" not in self.store.objects[dependent]["metadata"]:
+                self.store.delete(dependent, grace_s=None, propagation="Background")
+        if not owned:
+            self.store.drop_finalizer(key, "foregroundDeletion")
+
+    def _reconcile(self, key: Key, deployment: JsonObject) -> None:
+        """Rolling: one pod more than wanted at most, and an old one ends only when a new one serves in its place."""
+        if "deletionTimestamp" in deployment["metadata"]:
+            return
+        wanted = deployment["spec"].get("replicas", 1)
+        mark = _mark(deployment)
+        pods = [(k, p) for k, p in self.store.list("v1/pods", key[1]) if _is_owned(p, by=deployment)]
+        staying = [(k, p) for k, p in pods if "deletionTimestamp" not in p["metadata"]]
+        new = [(k, p) for k, p in staying if p["metadata"]["annotations"].get("mark") == mark]
+        old = [(k, p) for k, p in staying if p["metadata"]["annotations"].get("mark") != mark]
+        for dead in [k for k, p in staying if p.get("status", {}).get("phase") in ("Failed", "Succeeded")]:
+            self.store.delete(dead, grace_s=0, propagation="Background")
+        refusal = ""
+        for _ in range(min(wanted - len(new), wanted + (1 if old else 0) - len(staying))):
+            refusal = self._make_pod(key, deployment, mark) or refusal
+        ready = sum(_is_ready(p) for _, p in staying)
+        spare = ready - wanted
+        for pod_key, pod in sorted(old, key=lambda kp: _is_ready(kp[1])):
+            if not _is_ready(pod) or spare > 0:
+                spare -= _is_ready(pod)
+                self.store.delete(pod_key, grace_s=None, propagation="Background")
+        for pod_key, _ in sorted(new, key=lambda kp: _is_ready(kp[1]))[: max(0, len(new) - wanted)]:
+            self.store.delete(pod_key, grace_s=None, propagation="Background")
+        self._tell(key, deployment, new=len(new), ready=ready, refusal=refusal)
+
+    def _make_pod(self, key: Key, deployment: JsonObject, mark: str) -> str:
+        """Why it could not be made; empty when it was."""
+        for _, quota in self.store.list("v1/resourcequotas", key[1]):
+            hard = int(quota["spec"]["hard"].get("pods", "1000"))
+            used = len(self.store.list("v1/pods", key[1]))
+            if used >= hard:
+                counts = f"requested: pods=1, used: pods={used}, limited: pods={hard}"
+                return f'pods "p" is forbidden: exceeded quota: {quota["metadata"]["name"]}, {counts}'
+        template = copy.deepcopy(deployment["spec"]["template"])
+        meta = template["metadata"]
+        meta["annotations"] = {**meta.get("annotations", {}), "mark": mark}
+        owner = deployment["metadata"]
+        meta["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner["name"], "uid": owner["uid"]}
+        ]
+        pod = {"apiVersion": "v1", "kind": "Pod", **template, "status": {"phase": "Pending"}}
+        name = f"{owner['name']}-{uuid.uuid4().hex[:8]}"
+        self.store.create(("v1/pods", key[1], name), pod, manager="controller")
+        return ""
+
+    def _tell(self, key: Key, deployment: JsonObject, *, new: int, ready: int, refusal: str) -> None:
+        known = {c["type"]: c for c in deployment.get("status", {}).get("conditions", [])}
+        failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refusal}
+        conditions = [failure] if refusal else []
+        if not refusal and new < deployment["spec"].get("replicas", 1):
+            conditions = [known["ReplicaFailure"]] if "ReplicaFailure" in known else []
+        status = {
+            "observedGeneration": deployment["metadata"]["generation"], "updatedReplicas": new, "readyReplicas": ready,
+            "conditions": conditions,
+        }  # fmt: skip
+        self.store.patch_status(key, status)
+
+    def _schedule(self) -> None:
+        for key, pod in self.store.list("v1/pods", None):
+            if pod["spec"].get("nodeName"):
+                continue
+            chosen, message = self._place_for(pod)
+            if chosen is None:
+                condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+                self.store.patch_status(key, {"conditions": [condition]})
+                continue
+            bound = copy.deepcopy(pod)
+            bound["spec"]["nodeName"] = chosen
+            bound.setdefault("status", {})["conditions"] = [{"type": "PodScheduled", "status": "True"}]
+            self.store.owners.setdefault(key, Owners())
+            self.store.replace(key, bound, manager="scheduler")
+
+    def _place_for(self, pod: JsonObject) -> tuple[str | None, str]:
+        """A node with room, or the sentence that a scheduler says."""
+        nodes = self.store.list("v1/nodes", None)
+        reasons: dict[str, int] = {}
+        for _, node in nodes:
+            lacks = self._lacks(node, pod)
+            if not lacks:
+                return str(node["metadata"]["name"]), ""
+            reasons[lacks] = reasons.get(lacks, 0) + 1
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        return None, f"0/{len(nodes)} nodes are available: {told or 'no nodes'}."
+
+    def _lacks(self, node: JsonObject, pod: JsonObject) -> str:
+        labels = node["metadata"].get("labels", {})
+        if any(labels.get(name) != value for name, value in pod["spec"].get("nodeSelector", {}).items()):
+            return "node(s) didn't match Pod's node affinity/selector"
+        name = node["metadata"]["name"]
+        there = [p for _, p in self.store.list("v1/pods", None) if p["spec"].get("nodeName") == name]
+        for kind, asked in _requests(pod).items():
+            room = quantity(node.get("status", {}).get("allocatable", {}).get(kind, "0"))
+            if sum(_requests(p).get(kind, 0.0) for p in there) + asked > room:
+                return f"Insufficient {kind}"
+        return ""
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity as a number."""
+    for unit, factor in _UNITS.items():
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    return float(text)
+
+
+def _requests(pod: JsonObject) -> dict[str, float]:
+    asked: dict[str, float] = {}
+    for container in pod["spec"]["containers"]:
+        for name, text in container.get("resources", {}).get("requests", {}).items():
+            asked[name] = asked.get(name, 0.0) + quantity(text)
+    return asked
+
+
+def _mark(deployment: JsonObject) -> str:
+    return str(deployment["spec"]["template"]["metadata"]["labels"].get("tokenforge/template", ""))
+
+
+def _is_owned(value: JsonObject, *, by: JsonObject) -> bool:
+    return any(owner["uid"] == by["metadata"]["uid"] for owner in value["metadata"].get("ownerReferences", []))
+
+
+def _is_ready(pod: JsonObject) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
