@@ -47,6 +47,9 @@ class Settings:
     drain_s: float
     """`TOKENFORGE_DRAIN_S`: seconds that requests of a worker that is replaced may go on. Default 30; 0 cuts them."""
 
+    hold_s: float
+    """`TOKENFORGE_HOLD_S`: seconds that a request waits for a place, or for a deployment to wake. Default 300."""
+
     database_url: str | None = field(repr=False)
     """`TOKENFORGE_DATABASE_URL`: `postgresql://...`, the store of several machines; default is SQLite under the home.
     Never logged, not passed on to child processes."""
@@ -83,6 +86,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         server=env.get("TOKENFORGE_SERVER") or None,
         api_key=env.get("TOKENFORGE_API_KEY") or None,
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
+        hold_s=_seconds(env, "TOKENFORGE_HOLD_S", default=300.0),
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
         metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
         observing=_observing(env),

@@ -9,6 +9,7 @@ import pytest
 from databases import Databases
 
 from tokenforge.domain.api_key import ApiKey
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, Replica, ReplicaPhase
 from tokenforge.domain.errors import AlreadyExists, KeyReused, LeaseLost, NotFound
@@ -298,3 +299,29 @@ async def test_any_text_comes_back_as_it_was_kept(store: Store) -> None:
     text = "100 % of :name, 'quoted' \\ \U0001f600 ? %s"
     await store.events.append("d:1", reason="%", message=text)
     assert [event.message for event in await store.events.after("d:1", seq=0, limit=9)] == [text]
+
+
+async def test_demand_of_several_gateways_adds_up_and_each_replaces_its_own(store: Store) -> None:
+    one, other = DeploymentId("d1"), DeploymentId("d2")
+    await store.demands.report("a", {one: Demand(in_flight=9), other: Demand(waiting=1)}, ttl_s=60)
+    await store.demands.report("b", {one: Demand(in_flight=2, ttft_p90_ms=30.0)}, ttl_s=60)
+    await store.demands.report("a", {one: Demand(in_flight=3, waiting=4, ttft_p90_ms=50.0)}, ttl_s=60)
+    assert await store.demands.all() == {one: Demand(in_flight=5, waiting=4, ttft_p90_ms=50.0)}
+
+
+async def test_demand_of_a_gateway_that_stopped_reporting_ends(store: Store) -> None:
+    await store.demands.report("dead", {DeploymentId("d1"): Demand(in_flight=9)}, ttl_s=0.0)
+    assert await store.demands.all() == {}
+
+
+async def test_the_time_since_the_last_request_goes_on_by_the_stores_clock(store: Store) -> None:
+    await store.demands.report("a", {DeploymentId("d1"): Demand(idle_s=5.0), DeploymentId("d2"): Demand()}, ttl_s=60)
+    seen = await store.demands.all()
+    assert seen[DeploymentId("d2")].idle_s is None
+    assert 4.9 <= (seen[DeploymentId("d1")].idle_s or 0.0) <= 15.0
+
+
+async def test_demand_is_no_news_for_those_who_watch_the_version(store: Store) -> None:
+    before = await store.observations.version()
+    await store.demands.report("a", {DeploymentId("d1"): Demand(in_flight=1)}, ttl_s=60)
+    assert await store.observations.version() == before

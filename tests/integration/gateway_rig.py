@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from tokenforge.bench.benchmark_file import readable_formats
-from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
+from tokenforge.domain.deployment import Autoscale, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, Replica, ReplicaPhase
 from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.domain.model import parse_model
@@ -111,13 +111,20 @@ class Rig:
     runners: list[web.AppRunner] = field(default_factory=list)
     asked: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
 
-    async def deploy(self, *handlers: Handler, runtime: str = "sim", model: str = "synthetic:tiny") -> DeploymentId:
+    async def deploy(
+        self,
+        *handlers: Handler,
+        runtime: str = "sim",
+        model: str = "synthetic:tiny",
+        autoscale: Autoscale | None = None,
+    ) -> DeploymentId:
         """A deployment whose replicas are these workers; without any it is still loading."""
         number = len(await self.store.deployments.list())
         identity = DeploymentId(f"d{number}")
         spec = DeploymentSpec(
-            name=f"d{number}", model=parse_model(model), runtime=parse_runtime(runtime), replicas=max(1, len(handlers))
-        )
+            name=f"d{number}", model=parse_model(model), runtime=parse_runtime(runtime),
+            replicas=max(1, len(handlers)), autoscale=autoscale,
+        )  # fmt: skip
         await self.store.deployments.create(spec, identity=identity, idempotency=None, is_name_chosen=True)
         replicas = tuple([await self._replica(f"{identity}-{n}", handler, spec) for n, handler in enumerate(handlers)])
         why = Condition(type="Ready", is_true=False, reason="Starting", message="it loads", since="")
@@ -130,6 +137,14 @@ class Rig:
         await self.store.observations.observe(identity, observed, lease=self.lease)
         await self.feed.refresh()
         return identity
+
+    async def wake(self, identity: DeploymentId, handler: Handler) -> None:
+        """Give it a first replica."""
+        spec = (await self.store.deployments.get(identity)).spec
+        replica = await self._replica(f"{identity}-woken", handler, spec)
+        observed = Observed(generation=1, phase=Phase.READY, replicas=(replica,))
+        await self.store.observations.observe(identity, observed, lease=self.lease)
+        await self.feed.refresh()
 
     async def capacity(self, identity: DeploymentId, max_num_seqs: int) -> None:
         """Say that its replicas run so many sequences at once."""
@@ -176,7 +191,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, *, is_loopback: bool = True, limits: Limits | None = None) -> AsyncIterator[Rig]:
+async def gateway(
+    folder: Path, *, is_loopback: bool = True, limits: Limits | None = None, hold_s: float = 60.0
+) -> AsyncIterator[Rig]:
     """Serve one, with a store in `folder`."""
     store = open_store(folder / "store.db")
     lease = await store.leases.acquire("control", owner="test", ttl_s=600)
@@ -193,6 +210,7 @@ async def gateway(folder: Path, *, is_loopback: bool = True, limits: Limits | No
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
         new_id=lambda: f"id-{next(numbers)}", keys=store.keys, random=os.urandom,
         now=lambda: "2026-01-01T00:00:00Z", is_loopback=is_loopback,
+        demands=store.demands, hold_s=hold_s,
         more=(
             *BenchmarkRoutes(
                 benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",

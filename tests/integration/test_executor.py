@@ -16,7 +16,7 @@ from tokenforge.cluster.process_mark import mark_of
 from tokenforge.control.bench_process import BenchCommand, start_bench
 from tokenforge.control.executor import Executor
 from tokenforge.control.load_keys import LoadKeys
-from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
+from tokenforge.domain.deployment import Autoscale, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
@@ -50,9 +50,11 @@ class Place:
         queued = QueuedBenchmark(id=f"b{number}", body=body, runs=runs, created_at="")
         return (await self.store.benchmarks.enqueue(queued, idempotency=None)).id
 
-    async def deploy(self, name: str) -> None:
+    async def deploy(self, name: str, *, autoscale: Autoscale | None = None) -> None:
         """A deployment of sim that is there already."""
-        spec = DeploymentSpec(name=name, model=parse_model("synthetic:tiny"), runtime=parse_runtime("sim"))
+        spec = DeploymentSpec(
+            name=name, model=parse_model("synthetic:tiny"), runtime=parse_runtime("sim"), autoscale=autoscale
+        )
         await self.store.deployments.create(spec, identity=DeploymentId(name), idempotency=None, is_name_chosen=True)
 
     async def status(self, identity: str, *wanted: RunStatus) -> QueuedBenchmark:
@@ -112,6 +114,13 @@ async def test_a_deployment_that_is_there_is_used_and_stays(place: Place) -> Non
     (there,) = await place.store.deployments.list()
     assert (there.spec.name, there.is_deleting) == ("mine", False)
     assert any("/deployments/mine" in message for message in await place.messages(done.id))
+
+
+async def test_one_that_scales_by_the_load_is_not_measured_on(place: Place) -> None:
+    await place.deploy("mine", autoscale=Autoscale(min=0, max=2, target=4))
+    done = await place.status(await place.queue(seed=0), RunStatus.SUCCEEDED)
+    assert not any("deployments/mine" in message for message in await place.messages(done.id))
+    assert len(await place.store.deployments.list()) == 2
 
 
 async def test_each_run_gets_its_own_status_of_the_record(place: Place) -> None:

@@ -13,7 +13,8 @@ from tokenforge.control.loop import LEASE_NAME, MAX_STARTING, Control
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Machine, Prepared, require_room
 from tokenforge.domain.benchmark import Resources
-from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
+from tokenforge.domain.demand import Demand
+from tokenforge.domain.deployment import Autoscale, Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.errors import NotEnoughMemory
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import Accelerator, Quant, parse_runtime
@@ -42,7 +43,7 @@ class Place:
         numbers = itertools.count()
         return Control(
             deployments=self.store.deployments, observations=self.store.observations, events=self.store.events,
-            leases=self.store.leases, fleet=self.fleet, preparations=self.preparations(),
+            demands=self.store.demands, leases=self.store.leases, fleet=self.fleet, preparations=self.preparations(),
             owner=owner, new_id=lambda: f"{owner}{next(numbers)}", clock=lambda: self.fleet.now_s,
             free_bytes=lambda: self.free_bytes,
         )  # fmt: skip
@@ -222,3 +223,15 @@ def test_a_model_larger_than_memory_is_refused_with_both_numbers(
         return
     with pytest.raises(NotEnoughMemory, match=r"take \d+\.\d GiB, there are \d+\.\d GiB"):
         require_room(facts, spec, MACHINE)
+
+
+async def test_it_scales_by_what_gateways_tell_and_says_so_in_an_event(place: Place) -> None:
+    await place.ask(replace(SPEC, autoscale=Autoscale(min=1, max=4, target=2)))
+    control = place.control()
+    await settle(place, control)
+    await place.store.demands.report("g1", {IDENTITY: Demand(in_flight=2)}, ttl_s=60)
+    await place.store.demands.report("g2", {IDENTITY: Demand(in_flight=2, waiting=1)}, ttl_s=60)
+    await settle(place, control)
+    assert place.fleet.launched == 3
+    told = {event.reason: event.message for event in await place.store.events.after(IDENTITY, seq=0, limit=99)}
+    assert told["ScaledUp"] == "Scaled: 1 waiting and 4 in flight for 1 replica: 1 -> 3"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tokenforge.domain.deployment import DeploymentSpec, Placement
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Placement
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.protocol.deploy import ClusterOffer, parse_deploy, parse_patch
@@ -197,3 +197,30 @@ def test_what_a_cluster_cannot_do_is_told_when_asked_and_when_changed() -> None:
     with pytest.raises(InvalidInput, match="has no Secret"):
         parse_patch({"revision": "2"}, spec, quants=quants, most_replicas=4, cluster=offer)
     assert parse_patch({"replicas": 9}, spec, quants=quants, most_replicas=4, cluster=offer).replicas == 9
+
+
+RULE = {"min": 0, "max": 4, "target": 8}
+
+
+def test_autoscale_is_read_with_its_defaults() -> None:
+    spec = deploy(autoscale=RULE)
+    assert spec.autoscale == Autoscale(min=0, max=4, target=8.0, ttft_ms=None, down_after_s=60.0, idle_s=300.0)
+    assert spec.replicas == 1
+    assert deploy(autoscale={**RULE, "min": 2}).replicas == 2
+    assert deploy(autoscale=RULE, replicas=0).replicas == 0
+
+
+def test_bounds_beyond_the_server_and_a_beginning_beyond_the_bounds_are_faults() -> None:
+    faults = faults_of(autoscale={**RULE, "max": 9, "min": 3}, replicas=2)
+    assert faults["autoscale.max"].hint == "up to 8"
+    assert faults["replicas"].message == "is not within autoscale, from 3 to 9"
+
+
+def test_replicas_of_an_autoscaled_deployment_are_not_set_by_hand() -> None:
+    spec = deploy(autoscale=RULE)
+    with pytest.raises(InvalidInput, match="is set by autoscale"):
+        parse_patch({"replicas": 2}, spec, quants=quants, most_replicas=8)
+    off = parse_patch({"replicas": 2, "autoscale": None}, deploy(autoscale=RULE), quants=quants, most_replicas=8)
+    assert (off.replicas, off.autoscale) == (2, None)
+    on = parse_patch({"autoscale": {**RULE, "min": 3}}, spec, quants=quants, most_replicas=8)
+    assert on.replicas == 3

@@ -20,6 +20,7 @@ from tokenforge.control.decision import (
     World,
 )
 from tokenforge.control.reconcile import CALM_S, START_LIMIT_S, back_off_s, reconcile
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, can_step
 from tokenforge.domain.errors import NotEnoughMemory, NotFound, TokenForgeError
@@ -41,6 +42,7 @@ class Stage:
     )
     fleet: FleetTwin = field(default_factory=FleetTwin)
     preparation: Preparation | None = None
+    demand: Demand | None = None
     is_removed: bool = False
     phases: list[Phase] = field(default_factory=list)
 
@@ -52,7 +54,10 @@ class Stage:
     def turn(self, *, error: TokenForgeError | None = None) -> list[object]:
         """One decision, acted out; a preparation it asks for is done (or failed with `error`) at once."""
         now_s = self.fleet.now_s
-        world = World(sightings=list(self.fleet.workers.values()), preparation=self.preparation, now_s=now_s, now="t")
+        world = World(
+            sightings=list(self.fleet.workers.values()), preparation=self.preparation, now_s=now_s, now="t",
+            demand=self.demand,
+        )  # fmt: skip
         decision = reconcile(self.deployment, world)
         self.phases.append(decision.observed.phase)
         self.deployment = replace(self.deployment, observed=decision.observed)

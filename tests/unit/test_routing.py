@@ -31,11 +31,14 @@ def endpoint(name: str, *, runtime: str = "sim", capacity: int = 2) -> Endpoint:
     )  # fmt: skip
 
 
-def table(*endpoints: Endpoint, cause: str = "it loads", routing: Routing = Routing.PREFIX) -> RouteTable:
+def table(
+    *endpoints: Endpoint, cause: str = "it loads", routing: Routing = Routing.PREFIX, most: int | None = None
+) -> RouteTable:
     runtimes = sorted({e.runtime for e in endpoints}) or ["sim"]
     served = tuple(
         Served(
-            id=f"d-{runtime}", model="m", runtime=runtime, created_s=1, cause=cause, routing=routing,
+            id=f"d-{runtime}", model="m", runtime=runtime, created_s=1, cause=cause, routing=routing, most=most,
+            is_held=most is not None,
             endpoints=tuple(e for e in endpoints if e.runtime == runtime),
         )
         for runtime in runtimes
@@ -237,3 +240,79 @@ async def once(of: Router, session: str) -> str:
     taken = await of.take(Want(model="m", hint=Hint(session, {})), without=(), until_s=5.0)
     of.release(taken)
     return taken.id
+
+
+async def test_a_request_for_a_deployment_at_zero_is_held_until_a_replica_is_there() -> None:
+    told: list[int] = []
+    of = Router(clock=Clock(), tell_held=lambda: told.append(1))
+    of.replace(table(most=2))
+    waiting = asyncio.create_task(take(of))
+    await asyncio.sleep(0)
+    assert (of.asked()["d-sim"].waiting, bool(told)) == (1, True)
+    of.replace(table(endpoint("a"), most=2))
+    assert await waiting == "a"
+    assert (of.asked()["d-sim"].in_flight, of.asked()["d-sim"].waiting) == (1, 0)
+
+
+async def test_what_no_replica_came_up_for_in_time_is_503_with_the_cause() -> None:
+    of = Router(clock=Clock(), hold_s=0.0)
+    of.replace(table(most=2, cause="it is starting"))
+    with pytest.raises(NotReady, match="came up within 0 s: it is starting"):
+        await take(of)
+
+
+async def test_what_found_no_free_place_for_so_long_is_429() -> None:
+    of = Router(clock=Clock(), hold_s=0.0)
+    of.replace(table(endpoint("a", capacity=1)))
+    await take(of)
+    with pytest.raises(Overloaded, match="free place for 0 s"):
+        await take(of)
+
+
+async def test_so_many_are_held_and_no_more() -> None:
+    of = Router(clock=Clock(), max_waiting=2)
+    of.replace(table(most=1))
+    held = [asyncio.create_task(take(of)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="2 requests wait"):
+        await take(of)
+    for task in held:
+        task.cancel()
+
+
+async def test_a_full_queue_says_when_to_come_again_by_its_own_pace() -> None:
+    clock = Clock()
+    only = endpoint("only", capacity=1)
+    of = router(only, clock=clock, max_waiting=6)
+    await take(of)
+    waiting = [asyncio.create_task(take(of)) for _ in range(6)]
+    for _ in range(2):
+        await asyncio.sleep(0)
+        clock.now_s += 2.0
+        of.release(only)
+    await asyncio.sleep(0)
+    waiting += [asyncio.create_task(take(of)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as caught:
+        await take(of)
+    assert caught.value.retry_after_s == 12.0
+    for task in waiting:
+        task.cancel()
+
+
+async def test_a_replica_that_just_failed_one_request_is_not_waited_for() -> None:
+    of = Router(clock=Clock())
+    of.replace(table(endpoint("a"), most=2))
+    with pytest.raises(NotReady):
+        await take(of, without=("a",))
+
+
+async def test_one_who_waits_for_a_deployment_that_is_deleted_hears_so() -> None:
+    of = Router(clock=Clock())
+    of.replace(table(most=2))
+    waiting = asyncio.create_task(take(of))
+    await asyncio.sleep(0)
+    of.replace(RouteTable())
+    assert of.asked() == {}
+    with pytest.raises(NotFound):
+        await waiting

@@ -15,6 +15,9 @@ from tokenforge.settings import read_settings
 
 _POLL_S = 0.3
 _WAIT_LIMIT_S = 3600.0
+_AT_REST = ("stopped", "idle")
+"""Nothing runs, and nothing is meant to."""
+
 _FAILED_LIMIT = 3
 """How many tries in a row may fail until a waiting command gives up; the server goes on trying."""
 
@@ -33,6 +36,11 @@ def given(**options: object) -> dict[str, object]:
 def engine_args(pairs: Sequence[str]) -> dict[str, object]:
     """`NAME=VALUE` for an engine. Raises InvalidInput."""
     return named_values(pairs, option="--engine-arg")
+
+
+def autoscale(text: str | None) -> dict[str, object] | None:
+    """`NAME=VALUE,...` as the field of a body. Raises InvalidInput."""
+    return None if text is None else named_values(text.split(","), option="--autoscale")
 
 
 def named_values(pairs: Sequence[str], *, option: str) -> dict[str, object]:
@@ -61,7 +69,7 @@ def deploy(body: Mapping[str, object], *, wait: bool, server: str | None, as_jso
     else:
         print(f"{made['name']} is {made['status']} ({made['id']})")
         _print_causes(made)
-    return 1 if wait and not made["ready"] and made["desired"]["replicas"] else 0
+    return 1 if wait and not made["ready"] and made["status"] not in _AT_REST else 0
 
 
 def show(*, server: str | None, as_json: bool) -> int:
@@ -73,7 +81,7 @@ def show(*, server: str | None, as_json: bool) -> int:
     rows = [
         (
             d["name"], d["model"], d["runtime"], d["status"],
-            f"{sum(r['phase'] == 'ready' for r in d['observed']['replicas'])}/{d['desired']['replicas']}",
+            f"{sum(r['phase'] == 'ready' for r in d['observed']['replicas'])}/{d['observed']['wanted']}",
         )
         for d in listed["deployments"]
     ]  # fmt: skip
@@ -123,7 +131,7 @@ def _until_settled(api: Api, made: dict[str, Any]) -> dict[str, Any]:
     until = time.monotonic() + _WAIT_LIMIT_S
     while time.monotonic() < until:
         made = api.get(f"/deployments/{made['id']}")
-        is_over = made["ready"] or made["status"] == "stopped"
+        is_over = made["ready"] or made["status"] in _AT_REST
         if is_over or (made["status"] == "failed" and made["observed"]["failures"] >= _FAILED_LIMIT):
             return made
         now = f"{made['name']}: {made['status']}" + (f" ({_cause(made)})" if _cause(made) else "")
@@ -136,7 +144,7 @@ def _until_settled(api: Api, made: dict[str, Any]) -> dict[str, Any]:
 
 def _cause(deployment: Mapping[str, Any]) -> str:
     """The condition that says most, in one line; nothing when all is well."""
-    if deployment["ready"] or deployment["status"] == "stopped":
+    if deployment["ready"] or deployment["status"] in _AT_REST:
         return ""
     by_type = {condition["type"]: condition for condition in deployment["conditions"]}
     for kind in ("Healthy", "Prepared", "Ready"):

@@ -52,6 +52,8 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         random=os.urandom,
         now=now_text,
         is_loopback=is_loopback,
+        demands=store.demands,
+        hold_s=settings.hold_s,
         more=(*_benchmark_operations(store, accelerator), *targets.operations()),
         check_args=check_args,
         cluster=None if settings.kubernetes is None else cluster_offer(site_of(settings.kubernetes)),

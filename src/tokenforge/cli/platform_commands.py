@@ -37,7 +37,10 @@ def deploy(  # the fields of one body
     runtime: Annotated[str, typer.Option(help="NAME or NAME@VERSION, for example vllm.")],
     name: Annotated[str | None, typer.Option(help="Its name. Default: of model and runtime.")] = None,
     quant: Annotated[str | None, typer.Option(help="The weights' format, for example fp16.")] = None,
-    replicas: Annotated[int, typer.Option(help="How many workers.", min=0)] = 1,
+    replicas: Annotated[int | None, typer.Option(help="How many workers. Default: 1.", min=0)] = None,
+    autoscale: Annotated[
+        str | None, typer.Option(help="min=0,max=4,target=8: by requests there; also ttft_ms, down_after_s, idle_s.")
+    ] = None,
     max_model_len: Annotated[int | None, typer.Option(help="The window in tokens.", min=1)] = None,
     target: Annotated[str, typer.Option(help="local or kubernetes.")] = "local",
     routing: Annotated[str | None, typer.Option(help="prefix (same beginning, same replica) or least_load.")] = None,
@@ -52,8 +55,9 @@ def deploy(  # the fields of one body
     from tokenforge.cli import deployments as command
 
     body: dict[str, object] = {
-        "model": model, "runtime": runtime, "replicas": replicas, "target": target,
+        "model": model, "runtime": runtime, "target": target,
         **command.given(name=name, quant=quant, max_model_len=max_model_len, routing=routing),
+        **command.given(replicas=replicas, autoscale=command.autoscale(autoscale)),
         "engine_args": command.engine_args(engine_arg or []),
     }  # fmt: skip
     raise typer.Exit(command.deploy(body, wait=wait, server=server, as_json=as_json))

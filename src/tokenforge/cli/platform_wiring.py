@@ -34,6 +34,7 @@ def make_control(
         deployments=store.deployments,
         observations=store.observations,
         events=store.events,
+        demands=store.demands,
         leases=store.leases,
         fleet=LocalFleet(folder=fleet_folder(settings), lifeline_fd=lifeline_fd),
         preparations=Preparations(work=lambda spec, tell: prepare(spec, machine=machine, tell=tell)),

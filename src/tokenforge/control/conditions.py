@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from tokenforge.cluster.base import Sighting
 from tokenforge.control.decision import Preparation, PreparationStatus
-from tokenforge.domain.deployment_state import Condition, Observed, Phase
+from tokenforge.domain.deployment_state import Condition, Observed, Phase, Scaling
 from tokenforge.domain.errors import EnvironmentFailed, TokenForgeError, WorkerFailed
 
 _REASONS = {
@@ -82,11 +82,18 @@ def conditions_of(
     failures: int,
     now: str,
     is_updating: bool,
+    scaling: Scaling | None = None,
 ) -> tuple[Condition, ...]:
-    """`Ready`, `Prepared` and `Healthy`, each keeping its time while it stays as it was."""
+    """`Ready`, `Prepared`, `Healthy` and `Scaled`, each keeping its time while it stays as it was."""
     healthy = _healthy(before, trouble, failures=failures)
-    fresh = (_ready(phase, wanted=wanted, ready=ready, is_updating=is_updating, healthy=healthy),
-             _prepared(preparation, ready=ready), healthy)  # fmt: skip
+    fresh = [
+        _ready(phase, wanted=wanted, ready=ready, is_updating=is_updating, healthy=healthy),
+        _prepared(preparation, ready=ready),
+        healthy,
+    ]
+    if scaling is not None:
+        text = scaling.why or f"{scaling.replicas} to begin with"
+        fresh.append(_condition("Scaled", is_true=True, reason=scaling.reason or "Begun", message=text))
     return tuple(_dated(condition, before=before, now=now) for condition in fresh)
 
 
@@ -94,6 +101,8 @@ def _ready(phase: Phase, *, wanted: int, ready: int, is_updating: bool, healthy:
     count = f"{ready} of {wanted} replicas serve"
     if phase is Phase.READY:
         return _condition("Ready", is_true=True, reason="Ready", message=count)
+    if phase is Phase.IDLE:
+        return _condition("Ready", is_true=False, reason="Idle", message="no replica runs; the next request starts one")
     if phase is Phase.STOPPED:
         return _condition("Ready", is_true=False, reason="Stopped", message="no replica is wanted")
     if phase is Phase.FAILED:

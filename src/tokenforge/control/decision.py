@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenforge.cluster.base import Sighting
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import TokenForgeError
 
@@ -35,7 +36,8 @@ class Preparation:
 class World:
     """What is there of one deployment. `now_s` is Unix time, `now` the same as RFC 3339.
 
-    `stop_limit_s` is how long a worker may take to drain and end before it is killed.
+    `stop_limit_s` is how long a worker may take to drain and end before it is killed. `demand` is what its clients ask,
+    None while no gateway says; `most` is how many replicas it may have beside those of other deployments.
     """
 
     sightings: Sequence[Sighting]
@@ -43,6 +45,8 @@ class World:
     now_s: float
     now: str
     stop_limit_s: float = 60.0
+    demand: Demand | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class Executor:
         for deployment in await self.deployments.list():
             there = deployment.spec
             wanted = replace(spec, name=there.name, replicas=there.replicas, autoscale=there.autoscale)
-            if there.template == wanted.template and there.replicas and not deployment.is_deleting:
+            if there.template == wanted.template and _is_steady(there) and not deployment.is_deleting:
                 return deployment, False
         await self._tell(queued, f"deploying {model} on {runtime}")
         return await self.deployments.create(
@@ -237,6 +237,11 @@ class Executor:
 
     async def _tell(self, queued: QueuedBenchmark, line: str) -> None:
         await self.events.append(queued.id, reason="Progress", message=line)
+
+
+def _is_steady(there: DeploymentSpec) -> bool:
+    """Whether its replicas stay as they are while a benchmark is measured: none may come or go by the load itself."""
+    return there.replicas > 0 and there.autoscale is None
 
 
 def _is_open(benchmark: QueuedBenchmark) -> bool:

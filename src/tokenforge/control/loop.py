@@ -27,12 +27,13 @@ from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import require_free
 from tokenforge.control.reconcile import reconcile
 from tokenforge.control.telling import tell_conditions, time_text
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
 from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
 from tokenforge.domain.observing import Observing
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import WorkerPhase
-from tokenforge.store.base import Deployments, Events, Lease, Leases, Observations
+from tokenforge.store.base import Demands, Deployments, Events, Lease, Leases, Observations
 from tokenforge.telemetry.control_metrics import ControlMetrics
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Control:
     deployments: Deployments
     observations: Observations
     events: Events
+    demands: Demands
     leases: Leases
     fleet: Fleet
     preparations: Preparations
@@ -105,8 +107,10 @@ class Control:
         self._starting = sum(worker.is_alive and worker.phase in _COMING for worker in sightings)
         deployments = await self.deployments.list()
         by_deployment = _by_deployment(sightings)
-        for deployment in (d for d in deployments if d.spec.target is Placement.LOCAL):
-            await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease)
+        here = [deployment for deployment in deployments if deployment.spec.target is Placement.LOCAL]
+        demands = await self._demands(here)
+        for deployment in here:
+            await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease, demands.get(deployment.id))
         await self._clear(by_deployment)
         if self.metrics is not None:
             self.metrics.turned(deployments, duration_s=time.monotonic() - began_s)
@@ -127,13 +131,21 @@ class Control:
             _log.info("leading, epoch %d", self.lease.epoch)
         return self.lease
 
-    async def _reconcile(self, deployment: Deployment, sightings: list[Sighting], lease: Lease) -> None:
+    async def _demands(self, deployments: Sequence[Deployment]) -> Mapping[DeploymentId, Demand]:
+        """What gateways are asked for, read where a deployment scales by it."""
+        is_needed = any(deployment.spec.autoscale is not None for deployment in deployments)
+        return await self.demands.all() if is_needed else {}
+
+    async def _reconcile(
+        self, deployment: Deployment, sightings: list[Sighting], lease: Lease, demand: Demand | None
+    ) -> None:
         world = World(
             sightings=sightings,
             preparation=self.preparations.state(deployment.id),
             now_s=self.clock(),
             now=time_text(self.clock()),
             stop_limit_s=self.drain_s + _END_S,
+            demand=demand,
         )
         decision = reconcile(deployment, world)
         if decision.observed != deployment.observed:

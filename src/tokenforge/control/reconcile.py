@@ -4,9 +4,11 @@ It is level-triggered: it knows no history but what is in its arguments, so it m
 process, as often as one likes. New replicas of a changed spec must serve before those of the old one are stopped.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from tokenforge.cluster.base import Sighting
+from tokenforge.control.autoscale import Look, begin, decide
 from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, worker_trouble
 from tokenforge.control.decision import (
     TEMPLATE_LABEL,
@@ -22,7 +24,7 @@ from tokenforge.control.decision import (
     World,
 )
 from tokenforge.domain.deployment import Deployment
-from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, can_step
+from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
 from tokenforge.protocol.worker_spec import WorkerPhase
 
 START_LIMIT_S = 900.0
@@ -65,35 +67,46 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
     scene = _sort(deployment.spec.template, world)
     if deployment.is_deleting:
         return _wind_down(deployment, scene, world)
-    known = _heard(deployment)
+    known = replace(_heard(deployment), scaling=_scaling(deployment, world))
+    wanted = deployment.spec.replicas if known.scaling is None else known.scaling.replicas
     trouble = _trouble(scene, world, before=known)
-    before = _counted(known, trouble, scene, world, wanted=deployment.spec.replicas)
-    starting = _start(deployment, scene, world, before)
-    actions = (
-        *(Forget(worker.name) for worker in scene.dead),
-        *(Stop(worker.name) for worker in scene.failed),
-        *_overdue(scene, world),
-        *_retire(deployment, scene),
-        *starting,
-    )
-    phase = _phase(deployment, scene, world, observed=before, is_starting=any(isinstance(a, Start) for a in starting))
+    before = _counted(known, trouble, scene, world, wanted=wanted)
+    starting = _start(deployment, scene, world, before, wanted=wanted)
+    stopping = (
+        *(Stop(worker.name) for worker in scene.failed), *_overdue(scene, world), *_retire(scene, wanted=wanted)
+    )  # fmt: skip
+    is_starting = any(isinstance(action, Start) for action in starting)
+    phase = _phase(deployment, scene, world, observed=before, is_starting=is_starting, wanted=wanted)
     observed = replace(
         before,
         generation=deployment.generation,
         phase=phase,
-        replicas=_replicas(scene, world, before=deployment.observed),
+        replicas=_replicas(scene, world, before=deployment.observed, stopping={stop.name for stop in stopping}),
         conditions=conditions_of(
-            phase, before=deployment.observed, wanted=deployment.spec.replicas, ready=len(scene.ready),
+            phase, before=deployment.observed, scaling=before.scaling, wanted=wanted, ready=len(scene.ready),
             preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
             is_updating=bool(scene.old),
         ),
     )  # fmt: skip
-    return Decision(actions=actions, observed=observed)
+    forgetting = (Forget(worker.name) for worker in scene.dead)
+    return Decision(actions=(*forgetting, *stopping, *starting), observed=observed)
 
 
 def back_off_s(failures: int) -> float:
     """How long to wait after so many failures in a row: 1, 2, 4, ... up to a minute."""
     return min(MOST_BACK_OFF_S, 2.0 ** min(16, max(0, failures - 1)))
+
+
+def _scaling(deployment: Deployment, world: World) -> Scaling | None:
+    """How many replicas demand asks for; None where their number is the user's."""
+    spec, observed = deployment.spec, deployment.observed
+    if spec.autoscale is None:
+        return None
+    before = observed.scaling or begin(spec.autoscale, replicas=spec.replicas, now_s=world.now_s)
+    look = Look(
+        now_s=world.now_s, demand=world.demand, healthy_since_s=observed.healthy_since_s, most=world.most
+    )  # fmt: skip
+    return decide(spec.autoscale, before, look)
 
 
 def _heard(deployment: Deployment) -> Observed:
@@ -157,9 +170,11 @@ def _counted(before: Observed, trouble: Trouble | None, scene: _Scene, world: Wo
     return replace(before, healthy_since_s=since)
 
 
-def _start(deployment: Deployment, scene: _Scene, world: World, observed: Observed) -> tuple[Action, ...]:
+def _start(
+    deployment: Deployment, scene: _Scene, world: World, observed: Observed, *, wanted: int
+) -> tuple[Action, ...]:
     """Launch what is missing, once it is prepared and no failure asks to wait."""
-    missing = deployment.spec.replicas - len(scene.current)
+    missing = wanted - len(scene.current)
     if missing <= 0 or world.now_s < observed.retry_at_s:
         return ()
     template = deployment.spec.template
@@ -174,17 +189,16 @@ def _preparation_for(template: str, world: World) -> Preparation | None:
     return preparation if preparation is not None and preparation.template == template else None
 
 
-def _retire(deployment: Deployment, scene: _Scene) -> list[Action]:
+def _retire(scene: _Scene, *, wanted: int) -> list[Stop]:
     """Those too many (not ready ones first, then the youngest), and those of an older spec once the new ones serve."""
-    wanted = deployment.spec.replicas
     by_worth = sorted(scene.current, key=lambda w: (w.phase is not WorkerPhase.READY, w.launched_at_s))
-    retired: list[Action] = [Stop(worker.name) for worker in by_worth[wanted:]]
+    retired = [Stop(worker.name) for worker in by_worth[wanted:]]
     if len(scene.ready) >= wanted:
         retired += [Stop(worker.name) for worker in scene.old]
     return retired
 
 
-def _overdue(scene: _Scene, world: World) -> list[Action]:
+def _overdue(scene: _Scene, world: World) -> list[Stop]:
     """Kill those that were asked long ago, and those that never came up."""
     drained = [
         w for w in scene.leaving
@@ -199,10 +213,11 @@ def _is_late(worker: Sighting, world: World) -> bool:
     return is_coming and world.now_s - worker.launched_at_s > START_LIMIT_S
 
 
-def _phase(deployment: Deployment, scene: _Scene, world: World, *, observed: Observed, is_starting: bool) -> Phase:
-    wanted = deployment.spec.replicas
+def _phase(
+    deployment: Deployment, scene: _Scene, world: World, *, observed: Observed, is_starting: bool, wanted: int
+) -> Phase:
     if wanted == 0:
-        phase = Phase.STOPPED
+        phase = Phase.STOPPED if deployment.spec.autoscale is None else Phase.IDLE
     elif len(scene.ready) >= wanted:
         phase = Phase.READY
     elif scene.serving:
@@ -216,9 +231,10 @@ def _phase(deployment: Deployment, scene: _Scene, world: World, *, observed: Obs
     return phase if can_step(deployment.observed.phase, phase) else Phase.STARTING
 
 
-def _replicas(scene: _Scene, world: World, *, before: Observed) -> tuple[Replica, ...]:
+def _replicas(scene: _Scene, world: World, *, before: Observed, stopping: Collection[str] = ()) -> tuple[Replica, ...]:
+    """All that live. Those that will be stopped are said to drain before they are told, so that gateways know first."""
     since = {replica.id: replica.ready_since_s for replica in before.replicas}
-    leaving = {worker.name for worker in scene.leaving}
+    leaving = {*(worker.name for worker in scene.leaving), *stopping}
     return tuple(
         Replica(
             id=worker.name,

@@ -37,18 +37,27 @@ class Routing(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscale:
-    """Between how many replicas, and the requests in flight for each that are aimed at."""
+    """Between how many replicas, and the requests (in flight or waiting) for each that are aimed at.
+
+    `ttft_ms`: above this p90 of the time to the first token one replica is added, whatever the requests say. Replicas
+    are taken away once fewer were enough for `down_after_s`. With `min` 0 the last one goes after `idle_s` without a
+    request, and the next request starts one again.
+    """
 
     min: int
     max: int
     target: float
+    ttft_ms: float | None = None
+    down_after_s: float = 60.0
+    idle_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
     """What is wanted, as the user wrote it with defaults filled in.
 
-    `name` is unique among deployments. `replicas` 0 keeps the promise and runs nothing. `env` are names of secrets,
+    `name` is unique among deployments. `replicas` 0 keeps the promise and runs nothing; with `autoscale` it is the
+    number to begin with. `env` are names of secrets,
     never values. `revision` is free text: changing it alone starts every replica anew. `node_selector` and
     `tolerations` are Kubernetes' own and mean nothing elsewhere.
     """
@@ -87,6 +96,12 @@ class Deployment:
     is_deleting: bool = False
     created_at: str
     updated_at: str
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas are wanted now: the number in the spec, or what autoscale has come to."""
+        scaling = self.observed.scaling
+        return self.spec.replicas if self.spec.autoscale is None or scaling is None else scaling.replicas
 
     @property
     def is_ready(self) -> bool:

@@ -10,7 +10,7 @@ class Phase(enum.StrEnum):
     """A deployment's life in one word.
 
     `degraded`: some replicas serve, fewer than wanted. `failed`: none serves and the last try went wrong; tries go on,
-    further and further apart. `stopped`: no replica is wanted.
+    further and further apart. `stopped`: no replica is wanted. `idle`: none is, until a request comes.
     """
 
     PENDING = "pending"
@@ -20,6 +20,7 @@ class Phase(enum.StrEnum):
     DEGRADED = "degraded"
     FAILED = "failed"
     STOPPED = "stopped"
+    IDLE = "idle"
     DELETING = "deleting"
 
 
@@ -32,6 +33,7 @@ _STEPS: dict[Phase, frozenset[Phase]] = {
     Phase.DEGRADED: _ALIVE,
     Phase.FAILED: _ALIVE - {Phase.READY},
     Phase.STOPPED: _ALIVE - {Phase.READY},
+    Phase.IDLE: _ALIVE - {Phase.READY},
     Phase.DELETING: frozenset({Phase.DELETING}),
 }
 
@@ -70,8 +72,9 @@ class Replica:
 class Condition:
     """One thing that is so, or is not, and why.
 
-    `type` is `Prepared`, `Ready` or `Healthy`; `reason` one word for programs; `message` a sentence for people;
-    `since` (RFC 3339) when `is_true` or `reason` last changed; `last_words` the final lines of a worker's log.
+    `type` is `Prepared`, `Ready`, `Healthy` or, with autoscale, `Scaled`; `reason` one word for programs; `message` a
+    sentence for people; `since` (RFC 3339) when `is_true` or `reason` last changed; `last_words` the final lines of a
+    worker's log.
     """
 
     type: str
@@ -83,11 +86,30 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """What autoscale has come to: how many `replicas` are wanted, and the demand that it has to remember for that.
+
+    `reason` is one word and `why` a sentence for the last change, at `changed_at_s` (times are Unix seconds). Since
+    `fewer_since_s` (0: not now) fewer would do, `fewer` at most. `busy_at_s` is when a request was last known to be
+    there, to about a twentieth of the idle time, so that it need not be written with each.
+    """
+
+    replicas: int
+    reason: str = ""
+    why: str = ""
+    changed_at_s: float = 0.0
+    fewer_since_s: float = 0.0
+    fewer: int = 0
+    busy_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What control saw last. `generation` is the one that it acted for.
 
     `failures` counts worker or preparation failures in a row; no new try before `retry_at_s` (Unix seconds).
-    `healthy_since_s` is when all replicas were last seen to become ready; 0 when they are not.
+    `healthy_since_s` is when all replicas were last seen to become ready; 0 when they are not. `scaling` is there with
+    autoscale alone.
     """
 
     generation: int = 0
@@ -97,6 +119,7 @@ class Observed:
     failures: int = 0
     retry_at_s: float = 0.0
     healthy_since_s: float = 0.0
+    scaling: Scaling | None = None
 
     @property
     def is_ready(self) -> bool:

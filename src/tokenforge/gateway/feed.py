@@ -8,7 +8,7 @@ import contextlib
 import logging
 from datetime import datetime
 
-from tokenforge.domain.deployment import Deployment
+from tokenforge.domain.deployment import Deployment, Placement
 from tokenforge.domain.deployment_state import Replica, ReplicaPhase
 from tokenforge.domain.errors import TokenForgeError
 from tokenforge.gateway.guard import KeyRing
@@ -77,6 +77,7 @@ def table_of(deployments: tuple[Deployment, ...]) -> RouteTable:
 
 def _served(deployment: Deployment) -> Served:
     endpoints = (_endpoint(deployment, replica) for replica in deployment.observed.replicas)
+    autoscale = deployment.spec.autoscale if deployment.spec.target is Placement.LOCAL else None
     return Served(
         id=deployment.id,
         model=str(deployment.spec.model),
@@ -86,6 +87,8 @@ def _served(deployment: Deployment) -> Served:
         name=deployment.spec.name,
         endpoints=tuple(endpoint for endpoint in endpoints if endpoint is not None),
         routing=deployment.spec.routing,
+        most=None if autoscale is None else autoscale.max,
+        is_held=autoscale is not None and deployment.observed.failures == 0,
     )
 
 

@@ -43,7 +43,7 @@ class _Inference:
         if answer.status != 200:
             _send_problem(self.passage, _problem(self.passage, answer.status, await answer.whole()))
             return
-        await self._read(answer)
+        await self._read(answer, endpoint.deployment)
         self._check()
         done = self._answer(endpoint)
         if self.body.stream:
@@ -54,7 +54,7 @@ class _Inference:
             return
         self.passage.whole(200, done.model_dump_json().encode(), kind="application/json")
 
-    async def _read(self, answer: UpstreamAnswer) -> None:
+    async def _read(self, answer: UpstreamAnswer, deployment: str) -> None:
         parser = SseParser()
         try:
             async for chunk in answer.chunks():
@@ -63,6 +63,7 @@ class _Inference:
                     continue
                 if self.first_s is None:
                     self.first_s = self.plane.clock()
+                    self.plane.begun(self.passage, deployment)
                 if self.body.stream:
                     self._begin()
                     self.passage.exchange.write(infer.token_event(text))

@@ -31,6 +31,8 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
         headers = {"x-tokenforge-replica": endpoint.id}
         kind = answer.header(b"content-type") or "application/json"
         if kind.startswith("text/event-stream"):
+            await answer.first()
+            plane.begun(passage, endpoint.deployment)
             await _stream(passage, answer, kind=kind, headers=headers)
             return
         body = await answer.whole()
@@ -48,7 +50,6 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
 async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, headers: dict[str, str]) -> None:
     """Pass the events on as they come; the head goes with the first of them."""
     passage.tell_late = _late_event
-    await answer.first()
     headers = {**headers, **_own_time(passage), "cache-control": "no-cache", "x-accel-buffering": "no"}
     passage.begin(answer.status, kind=kind, headers=headers)
     await answer.pass_to(passage.exchange)

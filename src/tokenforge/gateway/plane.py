@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
+from tokenforge.gateway.demand import DemandReporter
 from tokenforge.gateway.guard import Guard
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.routing import Router
@@ -87,6 +88,7 @@ class DataPlane:
     """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds; `new_id` names nameless requests.
 
     `refresh` brings the table up to date: asked only when nobody is there to serve, off the hot path.
+    `reporter` tells control what is asked for.
     """
 
     router: Router
@@ -95,12 +97,17 @@ class DataPlane:
     metrics: GatewayMetrics
     handlers: Mapping[str, Handler]
     refresh: Callable[[], Awaitable[None]]
+    reporter: DemandReporter
     new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     _passages: dict[Exchange, Passage] = field(default_factory=dict)
+
+    def begun(self, passage: Passage, deployment: str) -> None:
+        """The first token of an answer is here."""
+        self.reporter.meter.first_token(deployment, self.clock() - passage.arrived_s)
 
     def owns(self, path: str, method: str) -> bool:
         """Whether it answers this."""

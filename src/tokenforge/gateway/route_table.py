@@ -46,7 +46,11 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One deployment as the table knows it; `cause` says why it does not serve, when it does not."""
+    """One deployment as the table knows it; `cause` says why it does not serve, when it does not.
+
+    `most` is how many replicas autoscale may give it, None without autoscale. `is_held`: while it has no replica its
+    requests are held until one has come up.
+    """
 
     id: str
     model: str
@@ -56,6 +60,8 @@ class Served:
     endpoints: tuple[Endpoint, ...]
     name: str = ""
     routing: Routing = Routing.PREFIX
+    most: int | None = None
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,9 @@ class RouteTable:
 
     def find(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it. Raises NotFound, saying which there are."""
-        among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
-        fitting = tuple(
-            one for one in among
-            if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id, name=one.name)
-        )  # fmt: skip
-        if fitting:
+        if fitting := self.fitting(want):
             return fitting
+        among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
         model, runtime = want.model, want.runtime
         if want.deployment is not None:
             among = tuple(one for one in self.all() if want.deployment in (one.id, one.name))
@@ -90,6 +92,14 @@ class RouteTable:
         raise NotFound(
             f"model {model!r} is not deployed", hint=f"Deployed are: {there}; POST /deploy with it, then ask again"
         )
+
+    def fitting(self, want: Want) -> tuple[Served, ...]:
+        """The deployments that may serve it; none is no error."""
+        among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
+        return tuple(
+            one for one in among
+            if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id, name=one.name)
+        )  # fmt: skip
 
     def all(self) -> tuple[Served, ...]:
         """Every deployment."""

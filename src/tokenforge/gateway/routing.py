@@ -3,13 +3,14 @@
 The table is replaced as a whole when control has news (`feed`); counters and ejections are kept by replica. A request
 that shares its head or its session with others goes where those went, as long as that replica has no more than its part
 (`affinity`); any other goes to the replica with the fewest requests in flight, ties to the one that waited longest. A
-replica that failed is left out for a while, then tried with one request at a time until it answers.
+replica that failed is left out for a while, then tried with one request at a time until it answers. While all are full,
+or an autoscaled deployment has none yet, requests are held: so many, so long.
 """
 
 import asyncio
 import itertools
-from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +23,10 @@ __all__ = ["Endpoint", "RouteTable", "Router", "Served", "Want"]
 
 EJECT_S = 2.0
 MAX_EJECT_S = 30.0
+HOLD_S = 300.0
+"""How long a request waits for a place, or for the first replica of an autoscaled deployment."""
+
+_LONGEST_RETRY_S = 30.0
 
 
 @dataclass(slots=True)
@@ -53,16 +58,35 @@ class _Waiter:
         return endpoint.id not in self.without and is_met
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of one deployment here and now. `turn` grows with each request that got a place."""
+
+    in_flight: int
+    waiting: int
+    turn: int
+
+
+def _nobody() -> None:
+    """Nobody is told."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Router:
-    """Chooses replicas. `clock` is monotonic seconds; `max_waiting` bounds those who wait for a place, per model."""
+    """Chooses replicas. `clock` is monotonic seconds; `max_waiting` bounds those who wait for a place, per model.
+
+    None waits longer than `hold_s`. `tell_held` is called when one begins to wait for a replica that is not there.
+    """
 
     clock: Callable[[], float]
     max_waiting: int = 512
+    hold_s: float = HOLD_S
+    tell_held: Callable[[], None] = _nobody
     table: RouteTable = field(default_factory=RouteTable)
     _known: frozenset[str] = frozenset()
     _tallies: dict[str, _Tally] = field(default_factory=dict)
     _waiting: dict[str, deque[_Waiter]] = field(default_factory=dict)
+    _handed: dict[str, deque[float]] = field(default_factory=dict)
     _turn: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def replace(self, table: RouteTable) -> None:
@@ -79,8 +103,10 @@ class Router:
     async def take(self, want: Want, *, without: Collection[str], until_s: float) -> Endpoint:
         """A replica with a free place; waits for one while all are full. `release` gives the place back.
 
-        Raises NotFound, NotReady (with the cause), Overloaded (the queue is full), DeadlineExceeded.
+        Raises NotFound, NotReady (with the cause), Overloaded (the queue is full, or moved too slowly),
+        DeadlineExceeded.
         """
+        hold_until_s = None
         while True:
             endpoint = self._choose(want, without)
             if endpoint is not None:
@@ -88,8 +114,9 @@ class Router:
                 tally.in_flight += 1
                 tally.used = next(self._turn)
                 return endpoint
+            hold_until_s = self.clock() + self.hold_s if hold_until_s is None else hold_until_s
             waiter = _Waiter(place=asyncio.get_running_loop().create_future(), want=want, without=without)
-            handed = await self._wait(waiter, self.table.find(want)[0].model, until_s=until_s)
+            handed = await self._wait(waiter, until_s=until_s, hold_until_s=hold_until_s)
             if handed is not None:
                 return handed
 
@@ -100,6 +127,7 @@ class Router:
         is_usable = endpoint.id in self._known and not tally.failures
         if waiter is not None and is_usable:
             tally.used = next(self._turn)
+            self._handed.setdefault(endpoint.model, deque(maxlen=64)).append(self.clock())
             waiter.place.set_result(endpoint)
             return
         tally.in_flight -= 1
@@ -129,13 +157,35 @@ class Router:
         """Requests that this gateway has there now."""
         return self._tallies[endpoint_id].in_flight if endpoint_id in self._tallies else 0
 
+    def asked(self) -> dict[str, Asked]:
+        """What is asked of each deployment that scales by it."""
+        waiting = Counter(self._waits_for(waiter) for queue in self._waiting.values() for waiter in queue)
+        found = {}
+        for one in self.table.all():
+            if one.most is not None:
+                tallies = [self._tally(e.id) for e in one.endpoints]
+                found[one.id] = Asked(
+                    in_flight=sum(tally.in_flight for tally in tallies),
+                    waiting=waiting[one.id],
+                    turn=max((tally.used for tally in tallies), default=0),
+                )
+        return found
+
+    def _waits_for(self, waiter: _Waiter) -> str:
+        """The deployment that should grow for it: the first that may serve it and may have more replicas."""
+        fitting = [one for one in self.table.fitting(waiter.want) if one.most is not None]
+        growing = [one.id for one in fitting if len(one.endpoints) < (one.most or 0)]
+        return next(iter((*growing, *(one.id for one in fitting))), "")
+
     def _choose(self, want: Want, without: Collection[str]) -> Endpoint | None:
-        """The best with a free place; None when all are full. Raises NotFound, NotReady."""
+        """The best with a free place; None when the request is to wait for one. Raises NotFound, NotReady."""
         served = self.table.find(want)
         ready = [e for one in served for e in one.endpoints if e.id not in without]
         if not ready:
-            cause = "; ".join(dict.fromkeys(one.cause for one in served if one.cause)) or "every replica failed"
-            raise NotReady(f"model {served[0].model!r} is not ready: {cause}", retry_after_s=2.0)
+            if any(one.is_held for one in served) and not any(one.endpoints for one in served):
+                self.tell_held()
+                return None
+            raise NotReady(f"model {served[0].model!r} is not ready: {_cause(served)}", retry_after_s=2.0)
         now = self.clock()
         crowd = [(e, self._tally(e.id)) for e in ready]
         well = [(e, tally) for e, tally in crowd if not tally.failures or tally.out_until_s <= now] or crowd
@@ -151,23 +201,42 @@ class Router:
     def _tally(self, endpoint_id: str) -> _Tally:
         return self._tallies.setdefault(endpoint_id, _Tally())
 
-    async def _wait(self, waiter: _Waiter, model: str, *, until_s: float) -> Endpoint | None:
+    async def _wait(self, waiter: _Waiter, *, until_s: float, hold_until_s: float) -> Endpoint | None:
+        model = self.table.find(waiter.want)[0].model
         queue = self._waiting.setdefault(model, deque())
         if len(queue) >= self.max_waiting:
-            raise Overloaded(f"{len(queue)} requests wait for model {model!r} already", retry_after_s=1.0)
+            message = f"{len(queue)} requests wait for model {model!r} already"
+            raise Overloaded(message, retry_after_s=self._retry_after_s(model))
         queue.append(waiter)
         try:
-            async with asyncio.timeout(max(0.0, until_s - self.clock())):
+            async with asyncio.timeout(max(0.0, min(until_s, hold_until_s) - self.clock())):
                 return await waiter.place
         except (TimeoutError, asyncio.CancelledError) as error:
             self._give_back(waiter)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise DeadlineExceeded(f"no replica of {model!r} had a free place in time") from None
+            if until_s <= hold_until_s:
+                raise DeadlineExceeded(f"no replica of {model!r} had a free place in time") from None
+            raise self._held_too_long(waiter.want, model) from None
         finally:
             queue.remove(waiter)
             if not queue and self._waiting.get(model) is queue:
                 del self._waiting[model]
+
+    def _held_too_long(self, want: Want, model: str) -> NotReady | Overloaded:
+        served = self.table.find(want)
+        if any(one.endpoints for one in served):
+            message = f"no replica of {model!r} had a free place for {self.hold_s:g} s"
+            return Overloaded(message, retry_after_s=self._retry_after_s(model))
+        message = f"no replica of {model!r} came up within {self.hold_s:g} s: {_cause(served)}"
+        return NotReady(message, retry_after_s=5.0)
+
+    def _retry_after_s(self, model: str) -> float:
+        """When the queue will have moved on, by the pace of its last places."""
+        handed, waiting = self._handed.get(model), self._waiting.get(model)
+        if handed is None or waiting is None or len(handed) < 2:
+            return 1.0
+        return min(_LONGEST_RETRY_S, len(waiting) * (handed[-1] - handed[0]) / (len(handed) - 1))
 
     def _give_back(self, waiter: _Waiter) -> None:
         """One who leaves passes on the place that it was handed in that very moment."""
@@ -180,6 +249,11 @@ class Router:
             if not waiter.place.done() and waiter.can_take(endpoint):
                 return waiter
         return None
+
+
+def _cause(served: Iterable[Served]) -> str:
+    """Why none of them serves."""
+    return "; ".join(dict.fromkeys(one.cause for one in served if one.cause)) or "every replica failed"
 
 
 def _load(one: tuple[Endpoint, _Tally]) -> tuple[float, int]:

@@ -19,6 +19,7 @@ from tokenforge.gateway.admin.keys import KeyRoutes
 from tokenforge.gateway.admin.openapi import openapi_document
 from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.app import GatewayApp
+from tokenforge.gateway.demand import DemandMeter, DemandReporter
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.guard import KeyRing
 from tokenforge.gateway.http.limits import Limits
@@ -26,11 +27,11 @@ from tokenforge.gateway.http.server import HttpServer
 from tokenforge.gateway.infer_route import infer_route
 from tokenforge.gateway.openai_routes import PATHS, openai_route
 from tokenforge.gateway.plane import DataPlane
-from tokenforge.gateway.routing import Router
+from tokenforge.gateway.routing import HOLD_S, Router
 from tokenforge.gateway.upstream import Upstream
 from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
 from tokenforge.protocol.serving import LAST_BYTES_S
-from tokenforge.store.base import Deployments, Events, Keys, Observations
+from tokenforge.store.base import Demands, Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class GatewayParts:
     """What a gateway is made of that comes from outside. `more` are further operations (benchmarks).
 
     `random` gives so many bytes of chance, `now` is RFC 3339; `is_loopback`: it cannot be reached from elsewhere.
+    `hold_s`: how long a request waits for a place.
     """
 
     deployments: Deployments
@@ -56,6 +58,8 @@ class GatewayParts:
     random: Callable[[int], bytes]
     now: Callable[[], str]
     is_loopback: bool
+    demands: Demands
+    hold_s: float = HOLD_S
     more: tuple[Operation, ...] = ()
     check_args: CheckArgs = any_args
     cluster: ClusterOffer | None = None
@@ -75,7 +79,10 @@ class RequestIds:
 
 def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     """The application, and what keeps its table fresh."""
-    router = Router(clock=time.monotonic)
+    router = Router(clock=time.monotonic, hold_s=parts.hold_s)
+    meter = DemandMeter(router=router, clock=time.monotonic)
+    reporter = DemandReporter(meter=meter, demands=parts.demands, gateway=parts.random(8).hex())
+    router.tell_held = reporter.held
     ring = KeyRing(clock=time.monotonic, is_loopback=parts.is_loopback)
     feed = RouteFeed(parts.deployments, parts.observations, router)
     feed.also(parts.keys, ring)
@@ -86,6 +93,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         guard=ring,
         metrics=GatewayMetrics(CollectorRegistry()),
         refresh=feed.refresh,
+        reporter=reporter,
         new_id=names.new,
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
     )
@@ -118,6 +126,8 @@ async def serve(parts: GatewayParts, *, listener: socket.socket, limits: Limits)
     server = make_server(app, limits=limits)
     await server.start(listener)
     feeding = asyncio.create_task(feed.run(asyncio.Event()))
+    is_served = asyncio.Event()
+    reporting = asyncio.create_task(app.plane.reporter.run(is_served))
     await stop.wait()
     app.plane.is_draining = True
     if app.plane.in_flight:
@@ -126,4 +136,6 @@ async def serve(parts: GatewayParts, *, listener: socket.socket, limits: Limits)
                 await app.plane.empty.wait()
     await server.end(limit_s=LAST_BYTES_S)
     feeding.cancel()
+    is_served.set()
+    await reporting
     await app.plane.upstream.close()

@@ -19,6 +19,7 @@ from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
 from tokenforge.protocol.benchmark_body import ResourcesBody
 from tokenforge.protocol.benchmark_words import schema_faults
 from tokenforge.protocol.deploy_body import MOST_REPLICAS, AutoscaleBody, DeployBody, PatchBody
+from tokenforge.protocol.replica_rules import autoscale_faults, first_replicas, replica_faults
 
 SOURCE = "request body"
 Quants = Callable[[RuntimeRef], frozenset[Quant]]
@@ -78,7 +79,10 @@ def parse_deploy(
     if data.get("target") == Placement.KUBERNETES and there is None:
         faults.append(_not_here(Placement.KUBERNETES))
     if "replicas" not in told:
-        faults.extend(_replica_faults(data.get("replicas"), most_replicas))
+        faults.extend(replica_faults(data.get("replicas"), most_replicas))
+    if body is not None:
+        said = body.replicas if "replicas" in body.model_fields_set else None
+        faults.extend(autoscale_faults(body.autoscale, replicas=said, most=most_replicas))
     spec = None if body is None or model is None or runtime is None else _spec(body, model=model, runtime=runtime)
     if spec is not None and there is not None:
         faults.extend(there.faults(spec))
@@ -109,12 +113,15 @@ def parse_patch(
         hint = f"give at least one of {', '.join(PatchBody.model_fields)}"
         raise InvalidInput([Fault(field="body", value="{}", message="changes nothing", hint=hint)], source=SOURCE)
     made = replace(spec, **_changed(body, given))
+    made = replace(made, replicas=first_replicas(body.autoscale, made.replicas))
     there = cluster if spec.target is Placement.KUBERNETES else None
     if there is not None:
         quants, most_replicas = _quants_there(there, has_gpu=made.resources.gpu > 0), there.most_replicas
     faults = [
         *_quant_faults(spec.runtime, made.quant, quants),
-        *_replica_faults(body.replicas, most_replicas),
+        *replica_faults(body.replicas, most_replicas),
+        *autoscale_faults(body.autoscale, replicas=body.replicas, most=most_replicas),
+        *_set_by_autoscale(body, made),
         *_args_faults(spec.runtime, body.engine_args or {}, check_args),
         *(() if there is None else there.faults(made)),
     ]
@@ -135,6 +142,14 @@ def _changed(body: PatchBody, given: AbstractSet[str]) -> dict[str, Any]:
     return changed
 
 
+def _set_by_autoscale(body: PatchBody, made: DeploymentSpec) -> list[Fault]:
+    """A number of replicas for a deployment that has its number from demand."""
+    if body.replicas is None or made.autoscale is None or body.autoscale is not None:
+        return []
+    hint = "change autoscale.min and autoscale.max, or write autoscale: null beside it"
+    return [Fault(field="replicas", value=body.replicas, message="is set by autoscale", hint=hint)]
+
+
 def default_name(model: ModelRef, runtime: RuntimeRef) -> str:
     """A name that says what it is: `tiny-vllm`. It fits where a host name fits, with room for a number behind it."""
     last = model.name.rstrip("/").rpartition("/")[2]
@@ -148,7 +163,7 @@ def _spec(body: DeployBody, *, model: ModelRef, runtime: RuntimeRef) -> Deployme
         model=model,
         runtime=runtime,
         quant=body.quant,
-        replicas=body.replicas,
+        replicas=first_replicas(body.autoscale, body.replicas),
         target=body.target,
         resources=_resources(body.resources),
         max_model_len=body.max_model_len,
@@ -229,12 +244,6 @@ def _args_faults(runtime: RuntimeRef, args: object, check_args: CheckArgs) -> li
     return []
 
 
-def _replica_faults(replicas: object, most: int) -> list[Fault]:
-    if not isinstance(replicas, int) or replicas <= most:
-        return []
-    return [Fault(field="replicas", value=replicas, message="is more than this machine is for", hint=f"up to {most}")]
-
-
 def _not_here(target: Placement) -> Fault:
     return Fault(field="target", value=str(target), message="is not offered by this server", hint="write local")
 
@@ -244,4 +253,7 @@ def _resources(body: ResourcesBody) -> Resources:
 
 
 def _autoscale(body: AutoscaleBody) -> Autoscale:
-    return Autoscale(min=body.min, max=body.max, target=body.target)
+    return Autoscale(
+        min=body.min, max=body.max, target=body.target, ttft_ms=body.ttft_ms, down_after_s=body.down_after_s,
+        idle_s=body.idle_s,
+    )  # fmt: skip

@@ -22,11 +22,14 @@ _SECRET_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 
 class AutoscaleBody(Body):
-    """`autoscale: {min: 1, max: 4, target: 8}`."""
+    """`autoscale: {min: 0, max: 4, target: 8}`."""
 
     min: int = Field(ge=0, le=MOST_REPLICAS, description="the fewest replicas")
     max: int = Field(ge=1, le=MOST_REPLICAS, description="the most replicas")
-    target: float = Field(gt=0, le=1_000_000, description="requests in flight for each replica, for example 8")
+    target: float = Field(gt=0, le=1_000_000, description="requests there for each replica, for example 8")
+    ttft_ms: float | None = Field(default=None, gt=0, le=3_600_000, description="p90 of the time to the first token")
+    down_after_s: float = Field(default=60.0, ge=1, le=86_400, description="fewer were enough for so long, e.g. 60")
+    idle_s: float = Field(default=300.0, ge=1, le=2_592_000, description="without a request until zero, e.g. 300")
 
     @model_validator(mode="after")
     def _ordered(self) -> "AutoscaleBody":
@@ -50,7 +53,9 @@ class DeployBody(Body):
     max_model_len: int | None = Field(default=None, ge=1, le=2**31 - 1, description="the window in tokens")
     tensor_parallel: int | None = Field(default=None, ge=1, le=1_024, description="GPUs that share one replica")
     engine_args: dict[str, object] = Field(default_factory=dict, description="a mapping that goes to the engine as is")
-    autoscale: AutoscaleBody | None = Field(default=None, description="a mapping: min, max, target")
+    autoscale: AutoscaleBody | None = Field(
+        default=None, description="a mapping: min, max, target, ttft_ms, down_after_s, idle_s"
+    )
     routing: Routing = Field(
         default=Routing.PREFIX, strict=False, description="prefix (same beginning, same replica) or least_load"
     )
@@ -86,6 +91,8 @@ class PatchBody(Body):
     engine_args: dict[str, object] | None = Field(default=None, description="replaces the engine arguments")
     quant: Quant | None = Field(default=None, strict=False, description="the weights' format")
     max_model_len: int | None = Field(default=None, ge=1, le=2**31 - 1, description="the window in tokens")
-    autoscale: AutoscaleBody | None = Field(default=None, description="a mapping: min, max, target")
+    autoscale: AutoscaleBody | None = Field(
+        default=None, description="a mapping: min, max, target, ttft_ms, down_after_s, idle_s"
+    )
     routing: Routing | None = Field(default=None, strict=False, description="prefix or least_load")
     revision: str | None = Field(default=None, max_length=256, description="any text; a change starts replicas anew")

@@ -25,6 +25,7 @@ def deployment_answer(deployment: Deployment) -> JsonObject:
             "generation": deployment.observed.generation,
             "phase": str(deployment.observed.phase),
             "failures": deployment.observed.failures,
+            "wanted": deployment.wanted,
             "replicas": [_replica(replica) for replica in deployment.observed.replicas],
         },
         "conditions": [condition_answer(condition) for condition in deployment.observed.conditions],

@@ -1,4 +1,4 @@
-"""The ports to what must survive a crash: deployments, their events, leases, keys, queued benchmarks.
+"""The ports to what must survive a crash: deployments, their events, demand, leases, keys, benchmarks.
 
 Each port is small and has one contract test (`tests/contract/test_store_contract.py`) that every database passes.
 Writes of control are fenced: they carry its lease and are refused (LeaseLost) once another process holds it. Times are
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tokenforge.domain.api_key import ApiKey
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
@@ -128,6 +129,18 @@ class Keys(Protocol):
 
     async def revoke(self, name: str) -> None:
         """Raises NotFound."""
+        ...
+
+
+class Demands(Protocol):
+    """What is asked of deployments, as each gateway sees it: rows that end when their gateway stops reporting."""
+
+    async def report(self, gateway: str, demands: Mapping[DeploymentId, Demand], *, ttl_s: float) -> None:
+        """Replace what this gateway said before; it holds for `ttl_s`."""
+        ...
+
+    async def all(self) -> Mapping[DeploymentId, Demand]:
+        """What the gateways that report see together; a deployment that none of them speaks of is not in it."""
         ...
 
 

@@ -93,7 +93,7 @@ class _FleetCollector(Collector):
             platform.DEPLOYMENT_PHASE,
             {(n, phase.value): float(d.observed.phase is phase) for n, d in pairs for phase in Phase},
         )
-        yield family_of(platform.DEPLOYMENT_WANTED, {(n,): d.spec.replicas for n, d in pairs})
+        yield family_of(platform.DEPLOYMENT_WANTED, {(n,): d.wanted for n, d in pairs})
         yield family_of(platform.DEPLOYMENT_REPLICAS, {
             (n, state.value): sum(replica.phase is state for replica in d.observed.replicas)
             for n, d in pairs for state in ReplicaPhase

@@ -21,7 +21,7 @@ def list_of(name: str, item: Schema) -> Schema:
 
 CONDITION = record(
     {
-        "type": {"type": "string", "enum": ["Ready", "Prepared", "Healthy"]},
+        "type": {"type": "string", "enum": ["Ready", "Prepared", "Healthy", "Scaled"]},
         "status": {"type": "string", "enum": ["True", "False"]},
         "reason": _TEXT,
         "message": _TEXT,

@@ -71,6 +71,17 @@ CREATE TABLE queued_run (
   FOREIGN KEY(benchmark_id) REFERENCES queued_benchmark (id) ON DELETE CASCADE
 );
 CREATE INDEX queued_run_by_benchmark ON queued_run (benchmark_id, position);
-INSERT INTO alembic_version VALUES ('0001');
+CREATE TABLE demand (
+  gateway TEXT NOT NULL,
+  deployment TEXT NOT NULL,
+  in_flight REAL NOT NULL,
+  waiting REAL NOT NULL,
+  request_at_s REAL,
+  ttft_p50_ms REAL,
+  ttft_p90_ms REAL,
+  expires_at_s REAL NOT NULL,
+  PRIMARY KEY (gateway, deployment)
+);
+INSERT INTO alembic_version VALUES ('0002');
 INSERT INTO change VALUES (0);
 PRAGMA user_version = 1;

@@ -6,7 +6,7 @@
 
 from tokenforge.domain.errors import StoreFailed
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenforge.store.base import Benchmarks, Deployments, Events, Keys, Leases, Observations
+from tokenforge.store.base import Benchmarks, Demands, Deployments, Events, Keys, Leases, Observations
 from tokenforge.store.sql.benchmarks import SqlBenchmarks
 from tokenforge.store.sql.database import Database
+from tokenforge.store.sql.demands import SqlDemands
 from tokenforge.store.sql.deployments import SqlDeployments
 from tokenforge.store.sql.events import SqlEvents
 from tokenforge.store.sql.keys import SqlKeys
@@ -23,6 +24,7 @@ class Store:
     leases: Leases
     keys: Keys
     benchmarks: Benchmarks
+    demands: Demands
     database: Database
 
     async def close(self) -> None:
@@ -41,6 +43,7 @@ def open_store(place: Path | str) -> Store:
         leases=SqlLeases(database),
         keys=SqlKeys(database),
         benchmarks=SqlBenchmarks(database),
+        demands=SqlDemands(database),
         database=database,
     )
 

@@ -1,0 +1,32 @@
+"""How many replicas a body may ask for: within what the server is for, and within the bounds of its autoscale."""
+
+from tokenforge.domain.errors import Fault
+from tokenforge.protocol.deploy_body import AutoscaleBody
+
+
+def replica_faults(replicas: object, most: int) -> list[Fault]:
+    """Too many for this server; what is no number is told elsewhere."""
+    if not isinstance(replicas, int) or replicas <= most:
+        return []
+    return [Fault(field="replicas", value=replicas, message="is more than this machine is for", hint=f"up to {most}")]
+
+
+def autoscale_faults(autoscale: AutoscaleBody | None, *, replicas: int | None, most: int) -> list[Fault]:
+    """Bounds beyond the server's, or a number to begin with (where one was given) beyond the bounds."""
+    if autoscale is None:
+        return []
+    faults = []
+    if autoscale.max > most:
+        hint = f"up to {most}"
+        message = "is more than this machine is for"
+        faults.append(Fault(field="autoscale.max", value=autoscale.max, message=message, hint=hint))
+    if replicas is not None and not autoscale.min <= replicas <= autoscale.max:
+        message = f"is not within autoscale, from {autoscale.min} to {autoscale.max}"
+        hint = "leave it out, or write the number to begin with"
+        faults.append(Fault(field="replicas", value=replicas, message=message, hint=hint))
+    return faults
+
+
+def first_replicas(autoscale: AutoscaleBody | None, replicas: int) -> int:
+    """The number to begin with: within the bounds of autoscale, where there are any."""
+    return replicas if autoscale is None else min(max(replicas, autoscale.min), autoscale.max)
