@@ -77,7 +77,8 @@ class LocalPlace:
         numbers = itertools.count()
         return Control(
             deployments=store.deployments, observations=store.observations, events=store.events, leases=store.leases,
-            demands=store.demands, fleet=self._fleet(), preparations=Preparations(work=lambda spec, _: self._prepared(spec)), owner=owner,
+            demands=store.demands, fleet=self._fleet(),
+            preparations=Preparations(work=lambda spec, _: self._prepared(spec)), owner=owner,
             new_id=lambda: f"{owner}{next(numbers)}", free_bytes=lambda: 64 * 2.0**30, drain_s=0.5, tick_s=0.02,
         ).run  # fmt: skip
 
