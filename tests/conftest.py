@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,7 @@ from servers.postgres import Postgres
 from servers.s3 import BUCKET, RcloneS3
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.settings import read_settings
+from tokenforge.store.sql.store import Store, open_store
 
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
@@ -118,6 +119,22 @@ def ceph() -> S3:
     """The one that `make test-s3-ceph` started."""
     env = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     return S3(endpoint=ceph_url() or "", bucket=BUCKET, env=env)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a store of its own is for this test: a file, or the URL of a new database."""
+    if request.param == "sqlite":
+        return tmp_path / "store.db"
+    databases: Databases = request.getfixturevalue("databases")
+    return databases.new()
+
+
+@pytest.fixture
+async def store(place: Path | str) -> AsyncIterator[Store]:
+    store = open_store(place)
+    yield store
+    await store.close()
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,14 @@ class Settings:
     kubernetes: Path | None
     """`TOKENFORGE_KUBERNETES`: the settings of a cluster (YAML); with them `target: kubernetes` is taken."""
 
+    artifacts_url: str | None
+    """`TOKENFORGE_ARTIFACTS_URL`: a folder, or `s3://BUCKET/PREFIX?endpoint=https://...`, where results are kept.
+    Default: a folder under the home."""
+
+    s3_env: Mapping[str, str] = field(repr=False)
+    """`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` (Amazon's own, with `_FILE` for a file that holds it), `AWS_REGION`,
+    `AWS_ENDPOINT_URL`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_PROFILE`: for that bucket; never logged, never recorded."""
+
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
 
@@ -91,6 +99,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
         observing=_observing(env),
         kubernetes=Path(env["TOKENFORGE_KUBERNETES"]) if env.get("TOKENFORGE_KUBERNETES") else None,
+        artifacts_url=env.get("TOKENFORGE_ARTIFACTS_URL") or None,
+        s3_env={name: value for name, value in env.items() if name.startswith("AWS_") or name == "HOME"},
         hub_offline=_is_on(env.get("HF_HUB_OFFLINE", "")),
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )

@@ -1,12 +1,10 @@
 """What every store promises, whatever database is under it. A new database is one more parameter of `place`."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from databases import Databases
 
 from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.demand import Demand
@@ -36,22 +34,6 @@ OBSERVED = Observed(
     replicas=(Replica(id="r", template=SPEC.template, phase=ReplicaPhase.READY, url="http://127.0.0.1:1"),),
 )
 KEY = IdempotencyKey(key="k", body_sha256="0" * 64)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    """Where a store of its own is for this test: a file, or the URL of a new database."""
-    if request.param == "sqlite":
-        return tmp_path / "store.db"
-    databases: Databases = request.getfixturevalue("databases")
-    return databases.new()
-
-
-@pytest.fixture
-async def store(place: Path | str) -> AsyncIterator[Store]:
-    store = open_store(place)
-    yield store
-    await store.close()
 
 
 async def make(store: Store, identity: str = "d1", *, spec: DeploymentSpec = SPEC, chosen: bool = False) -> None:

@@ -22,6 +22,7 @@ from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.admin.metric_targets import TargetRoutes
+from tokenforge.gateway.admin.run_files import RunFiles
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.http.limits import Limits
@@ -29,6 +30,7 @@ from tokenforge.gateway.server import GatewayParts, make_server, open_parts
 from tokenforge.protocol.serving import bind
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.store.base import Lease
+from tokenforge.store.blobs.folder import FolderBlobs
 from tokenforge.store.sql.store import Store, open_store
 from tokenforge.telemetry.targets import TargetFiles
 
@@ -215,6 +217,7 @@ async def gateway(
             *BenchmarkRoutes(
                 benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",
                 formats=readable_formats(), check=lambda benchmark: None,
+            files=RunFiles(kept=store.kept, blobs=FolderBlobs(folder / "artifacts")),
             ).operations(),
             *TargetRoutes(deployments=store.deployments, files=TargetFiles(folder / "targets")).operations(),
         ),

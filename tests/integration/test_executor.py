@@ -10,19 +10,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+from kept_samples import a_record
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.cluster.process_mark import mark_of
-from tokenforge.control.bench_process import BenchCommand, start_bench
+from tokenforge.control.bench_places import BenchPlaces
+from tokenforge.control.bench_process import BenchAsked, BenchCommand, start_bench
 from tokenforge.control.executor import Executor
 from tokenforge.control.load_keys import LoadKeys
-from tokenforge.domain.deployment import Autoscale, DeploymentId, DeploymentSpec
+from tokenforge.domain.deployment import Autoscale, Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
 from tokenforge.domain.run import RunStatus
 from tokenforge.domain.runtime import parse_runtime
+from tokenforge.store.archive import Archive
 from tokenforge.store.base import Lease
+from tokenforge.store.blobs.folder import FolderBlobs
 from tokenforge.store.sql.store import Store, open_store
 
 TWIN = Path(__file__).with_name("bench_twin.py")
@@ -70,6 +74,13 @@ class Place:
             if deployment.observed != observed:
                 await self.store.observations.observe(deployment.id, observed, lease=self.lease)
 
+    async def cleaned(self) -> tuple[Deployment, ...]:
+        """Wait until what was made is being removed, which follows the end."""
+        async with asyncio.timeout(10):
+            while any(not one.is_deleting for one in await self.store.deployments.list()):  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.02)
+        return await self.store.deployments.list()
+
     async def messages(self, identity: str) -> list[str]:
         return [event.message for event in await self.store.events.after(identity, seq=0, limit=99)]
 
@@ -80,10 +91,15 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     lease = await store.leases.acquire("control", owner="a", ttl_s=600)
     assert lease is not None
     numbers = iter(range(99))
+    places = BenchPlaces(
+        benchmarks=store.benchmarks, deployments=store.deployments, events=store.events,
+        gateway_url=lambda: "http://gateway", formats=readable_formats(), new_id=lambda: f"d{next(numbers)}",
+    )  # fmt: skip
     executor = Executor(
         benchmarks=store.benchmarks, deployments=store.deployments, events=store.events, lease=lambda: lease,
         folder=tmp_path / "runs", command=BenchCommand(head=(sys.executable, str(TWIN))),
-        gateway_url=lambda: "http://gateway", formats=readable_formats(), new_id=lambda: f"d{next(numbers)}",
+        places=places,
+        archive=Archive(blobs=FolderBlobs(tmp_path / "artifacts"), rows=store.blobs, kept=store.kept),
         load_keys=LoadKeys(keys=store.keys, random=os.urandom, now=lambda: "2026-01-01T00:00:00Z"),
     )  # fmt: skip
     stop = asyncio.Event()
@@ -96,9 +112,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 async def test_a_benchmark_deploys_what_is_missing_runs_and_removes_it(place: Place) -> None:
     done = await place.status(await place.queue(seed=0), RunStatus.SUCCEEDED)
-    (made,) = await place.store.deployments.list()
-    assert made.is_deleting
+    (made,) = await place.cleaned()
     assert done.facts["headline"] == "first line\nsecond"
+    assert {one.name for one in (await place.store.kept.find(done.id)).artifacts} == {"record.json", "report.html"}
     assert any(f"http://gateway/deployments/{made.id}" in message for message in await place.messages(done.id))
 
 
@@ -186,14 +202,12 @@ async def test_a_runtime_that_does_not_come_up_can_be_cancelled_and_the_others_a
                 await place.store.observations.observe(one.id, Observed(generation=1, phase=phase), lease=place.lease)
             await asyncio.sleep(0.02)
     assert {run.runtime: run.status for run in now.runs} == {"sim": "succeeded", "vllm": "cancelled"}
-    async with asyncio.timeout(10):  # what was made for it is removed after its end is told
-        while not all(one.is_deleting for one in await place.store.deployments.list()):  # noqa: ASYNC110 - polled like a user
-            await asyncio.sleep(0.02)
+    await place.cleaned()
 
 
 async def test_the_load_ends_with_control_even_when_control_had_no_time_to_note_it(tmp_path: Path) -> None:
     command = BenchCommand(head=(sys.executable, str(TWIN)), env=dict(os.environ))
-    bench = await start_bench(command, folder=tmp_path, body={"seed": 3}, targets=[], key="k")
+    bench = await start_bench(command, folder=tmp_path, asked=BenchAsked(body={"seed": 3}, targets=[], key="k"))
     assert bench.process.stderr is not None
     await bench.process.stderr.readline()
     os.close(bench.lifeline_fd)  # what the kernel does when control is killed
@@ -218,23 +232,56 @@ async def test_a_benchmark_whose_deployment_keeps_failing_fails_with_its_cause(p
     assert "no kernel" in now.runs[0].cause
 
 
-async def test_what_a_killed_control_left_behind_is_interrupted_and_ended(place: Place) -> None:
+async def begun(place: Place, **facts: str) -> str:
+    """A benchmark that a control that is gone had begun to measure."""
     place.stop.set()
     identity = await place.queue(seed=0)
+    await place.store.benchmarks.step(identity, to=RunStatus.PREPARING, lease=place.lease, facts=facts)
+    await place.store.benchmarks.step(identity, to=RunStatus.RUNNING, lease=place.lease)
+    return identity
+
+
+async def test_what_a_killed_control_left_behind_is_ended_and_taken_up_again(place: Place) -> None:
     left = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", start_new_session=True, stdin=-1)
     known = mark_of(left.pid)
     assert known is not None
-    mark = json.dumps([known.pid, known.started_s, known.boot])
-    await place.store.benchmarks.step(identity, to=RunStatus.PREPARING, lease=place.lease, facts={"process": mark})
+    identity = await begun(place, process=json.dumps([known.pid, known.started_s, known.boot]))
     next_control = replace_stop(place)
-    await place.status(identity, RunStatus.INTERRUPTED)
+    await place.status(identity, RunStatus.SUCCEEDED)
     assert await left.wait() == -9
+    assert (await place.store.kept.find(identity)).environment == {"again": "control ended while it ran"}
     await next_control
+
+
+async def test_what_was_measured_before_control_was_killed_is_kept_and_not_measured_again(place: Place) -> None:
+    identity = await begun(place)
+    folder = place.executor.folder / "other" / identity / "result"
+    a_record(folder, identity="before")
+    next_control = replace_stop(place)
+    await place.status(identity, RunStatus.SUCCEEDED)
+    kept = await place.store.kept.find(identity)
+    assert (kept.id, len(kept.artifacts)) == ("before", 3)
+    await next_control
+    assert not folder.exists()
+
+
+async def test_what_was_taken_up_too_often_is_closed_with_the_cause(place: Place) -> None:
+    identity = await begun(place, taken_up="3")
+    next_control = replace_stop(place)
+    done = await place.status(identity, RunStatus.INTERRUPTED)
+    assert "taken up again 3 times" in done.runs[0].cause
+    await next_control
+
+
+async def test_a_benchmark_whose_process_is_killed_is_taken_up_again(place: Place) -> None:
+    done = await place.status(await place.queue(seed=4), RunStatus.SUCCEEDED)
+    assert (await place.store.kept.find(done.id)).environment == {"again": "its process was killed (signal 9)"}
+    assert done.facts["taken_up"] == "1"
 
 
 def replace_stop(place: Place) -> "asyncio.Task[None]":
     """Another executor over the same store, which ends after a moment."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().call_later(2.0, stop.set)
+    asyncio.get_running_loop().call_later(6.0, stop.set)
     other = replace(place.executor, folder=place.executor.folder / "other")
     return asyncio.create_task(other.run(stop))

@@ -12,7 +12,6 @@ import pytest
 from tokenforge.domain.errors import InvalidInput, StoreFailed
 from tokenforge.domain.record import Outcome, RequestRecord
 from tokenforge.store.artifacts import RECORD_FILE, open_run_folder, write_text, write_whole
-from tokenforge.store.metadata import Metadata
 from tokenforge.store.requests_table import (
     REQUESTS_SCHEMA,
     RequestsFile,
@@ -34,11 +33,6 @@ def a_record(index: int = 0) -> RequestRecord:
 def a_run(count: int) -> RunRecords:
     table = record_columns([a_record(i) for i in range(count)])
     return RunRecords(run_id="r1", model="m", runtime="sim", workload="w", tables=[table])
-
-
-def a_document(identity: str = "b1", created_at: str = "2026-01-01T00:00:00Z") -> dict[str, object]:
-    run = {"id": f"{identity}-r", "model": "m", "runtime": "sim", "workload": "w", "status": "succeeded", "cause": None}
-    return {"id": identity, "created_at": created_at, "spec_hash": "s", "runs": [run]}
 
 
 def test_records_come_back_from_parquet_as_they_went_in(tmp_path: Path) -> None:
@@ -129,24 +123,3 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match="file"):
         open_run_folder(tmp_path / "file" / "run")
-
-
-def test_the_newest_benchmark_comes_first(tmp_path: Path) -> None:
-    metadata = Metadata(tmp_path / "state" / "runs.db")
-    for identity, day in (("b1", "2026-01-01"), ("b2", "2026-01-02")):
-        metadata.remember(a_document(identity, day), folder=tmp_path, headline="h")
-    assert [row.id for row in metadata.recent()] == ["b2", "b1"]
-
-
-def test_remembering_the_same_benchmark_again_replaces_it(tmp_path: Path) -> None:
-    metadata = Metadata(tmp_path / "runs.db")
-    for headline in ("first", "second"):
-        metadata.remember(a_document(), folder=tmp_path, headline=headline)
-    rows = metadata.recent()
-    assert [(row.headline, len(row.runs)) for row in rows] == [("second", 1)]
-
-
-def test_a_database_that_is_not_one_is_a_named_failure(tmp_path: Path) -> None:
-    (tmp_path / "runs.db").write_text("this is not a database, it only has the name of one")
-    with pytest.raises(StoreFailed, match=r"runs\.db"):
-        Metadata(tmp_path / "runs.db").recent()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tokenforge.bench.attendant import Attendant, SideBySide
+from tokenforge.bench.checkpoints import Checkpoints, keep_trial
 from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
 from tokenforge.bench.driver.offer import journal_paths, offer
@@ -42,7 +43,8 @@ _SETTLE_S = 0.2
 class Offering:
     """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan.
 
-    `processes` None: as many as the plan needs by `capacity`. `withdrawn` are runs that are not wanted any more.
+    `processes` None: as many as the plan needs by `capacity`. `withdrawn` are runs that are not wanted any more;
+    `checkpoints` trials that were measured before.
     """
 
     endpoint: Endpoint
@@ -50,6 +52,7 @@ class Offering:
     capacity: Capacity
     processes: int | None = None
     withdrawn: Withdrawn = NOTHING_WITHDRAWN
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
@@ -118,12 +121,15 @@ class _Stage:
     async def run(self, log: RunLog, step: Step, *, position: int, idle: Sequence[Target]) -> None:
         """One trial: plan, warm up once a start, offer, record; `idle` are those that have no work meanwhile."""
         plan = await asyncio.to_thread(self._plan, log, step.trial)
+        if (known := self.offering.checkpoints.take(log.name, plan)) is not None:
+            log.restore(*known)
+            return
         staffing = staff(plan, self.offering.capacity, processes=self.offering.processes)
         await self._warm_up(log, staffing)
         log.status = RunStatus.RUNNING
         start = self._start(log, plan, step, position=position)
         self.observer.trial_started(start)
-        began = datetime.now(UTC)
+        began, notes = datetime.now(UTC), self.offering.checkpoints.notes()
         folder = self.offering.folder / f"trial-{position:03d}"
         before = await self._ask(log.target)
         watch = IdleWatch([target.worker for target in idle])
@@ -131,11 +137,14 @@ class _Stage:
             result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             result = _kept(plan, folder, cause=str(error) or "interrupted")
-            log.keep(plan, result, position=position, began=began)
+            log.keep(plan, result, position=position, began=began, notes=notes)
             raise
         idle_cpu_share = watch.cpu_share()
         server = reading_between(before, await self._ask(log.target))
-        log.keep(plan, result, position=position, began=began, server=server, idle_cpu_share=idle_cpu_share)
+        record = log.keep(
+            plan, result, position=position, began=began, notes=notes, server=server, idle_cpu_share=idle_cpu_share
+        )
+        await asyncio.to_thread(keep_trial, folder, log.name, record)
         requests, fine = len(result.recorded), result.recorded.count(Outcome.OK, Outcome.HUNG_UP)
         self.observer.trial_finished(start, requests=requests, errors=requests - fine)
         await asyncio.sleep(_SETTLE_S)

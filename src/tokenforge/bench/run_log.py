@@ -36,27 +36,32 @@ class RunLog:
         *,
         position: int,
         began: datetime,
+        notes: tuple[str, ...] = (),
         server: ServerReading | None = None,
         idle_cpu_share: float | None = None,
-    ) -> None:
+    ) -> TrialRecord:
         """Add what one trial recorded, whole or broken, and what the server said of itself in it."""
-        self.recorded.append(result.recorded)
-        self.trials.append(
-            TrialRecord(
-                trial=plan.trial,
-                position=position,
-                seed=plan.seed,
-                plan_digest=plan.digest,
-                planned_requests=len(plan.requests),
-                started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                duration_s=result.recorded.last_end_ns / 1e9,
-                notes=plan.notes,
-                driver=result.reading,
-                server=server,
-                engine_start=self.starts,
-                idle_cpu_share=idle_cpu_share,
-            )
+        record = TrialRecord(
+            trial=plan.trial,
+            position=position,
+            seed=plan.seed,
+            plan_digest=plan.digest,
+            planned_requests=len(plan.requests),
+            started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            duration_s=result.recorded.last_end_ns / 1e9,
+            notes=(*plan.notes, *notes),
+            driver=result.reading,
+            server=server,
+            engine_start=self.starts,
+            idle_cpu_share=idle_cpu_share,
         )
+        self.restore(record, result.recorded)
+        return record
+
+    def restore(self, record: TrialRecord, recorded: TrialRecords) -> None:
+        """Add a trial as it was recorded, now or by an earlier attempt."""
+        self.trials.append(record)
+        self.recorded.append(recorded)
 
     @property
     def name(self) -> RunName:

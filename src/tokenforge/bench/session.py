@@ -17,6 +17,7 @@ from uuid import uuid4
 from tokenforge.bench.calibration.calibrate import calibrate
 from tokenforge.bench.calibration.subjects import subjects_of
 from tokenforge.bench.ceilings import known_ceilings
+from tokenforge.bench.checkpoints import Checkpoints, find_whole
 from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share, throttled_share
@@ -44,6 +45,7 @@ class Request:
     """What to run and where to write it. `command` goes into the record, so it must hold no secret.
 
     `calibrate`: measure the load generator's own error after the trials. `withdrawn`: runs cancelled meanwhile.
+    `taken_up_because`: why there was an attempt before, in the same folder; its whole trials are not measured again.
     """
 
     benchmark: Benchmark
@@ -53,6 +55,7 @@ class Request:
     processes: int | None = None
     calibrate: bool = True
     withdrawn: Withdrawn = NOTHING_WITHDRAWN
+    taken_up_because: str = ""
 
 
 async def run_benchmark(request: Request, *, kit: Kit) -> "tuple[Outcome, BaseException | None]":
@@ -109,8 +112,8 @@ async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLo
                 targets.append(await start_target(model, runtime, benchmark, kit=kit))
             mine = open_logs(targets, benchmark)
             logs.extend(mine)
-            folder = make_offering(request, part=f"{len(logs):03d}")
-            ended = await run_trials(mine, benchmark, offering=folder, observer=kit.observer)
+            offering = make_offering(request, part=f"{len(logs):03d}")
+            ended = await run_trials(mine, benchmark, offering=offering, observer=kit.observer)
         finally:
             await asyncio.shield(stop_workers(kit))
         if ended is not None:
@@ -126,11 +129,13 @@ async def stop_workers(kit: Kit) -> None:
 
 def make_offering(request: Request, *, part: str = "000") -> Offering:
     """How the trials of one part of the request are offered."""
-    folder = request.folder / _JOURNALS / part
-    capacity = measure_capacity()
+    journals = request.folder / _JOURNALS
+    attempts = sorted(journals.glob(f"*/{part}"))
+    whole = tuple(one for folder in attempts for one in find_whole(folder)) if request.taken_up_because else ()
     return Offering(
-        endpoint=request.endpoint, folder=folder, capacity=capacity, processes=request.processes,
-        withdrawn=request.withdrawn,
+        endpoint=request.endpoint, folder=journals / f"{len(attempts):03d}" / part, capacity=measure_capacity(),
+        processes=request.processes, withdrawn=request.withdrawn,
+        checkpoints=Checkpoints(whole=whole, because=request.taken_up_because),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
 from tokenforge.cli.cluster_site import cluster_offer, site_of
-from tokenforge.cli.platform_places import fleet_folder, new_id, now_text
+from tokenforge.cli.platform_places import fleet_folder, new_id, now_text, platform_archive
 from tokenforge.cli.server import targets_folder
 from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.domain.benchmark import Benchmark
@@ -16,9 +16,11 @@ from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.admin.metric_targets import TargetRoutes
 from tokenforge.gateway.admin.operation import Operation
+from tokenforge.gateway.admin.run_files import RunFiles
 from tokenforge.gateway.server import GatewayParts
 from tokenforge.runtimes.registry import find_plug, require_quant
 from tokenforge.settings import Settings
+from tokenforge.store.archive import Archive
 from tokenforge.store.sql.store import Store
 from tokenforge.telemetry.targets import TargetFiles
 
@@ -29,7 +31,7 @@ _REPLICAS_PER_CPU = 4
 def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> GatewayParts:
     """A gateway over the same store. `is_loopback`: it listens where only this machine reaches it."""
     accelerator = detect_accelerator()
-    files = FleetFiles(fleet_folder(settings))
+    files, archive = FleetFiles(fleet_folder(settings)), platform_archive(settings, store)
     targets = TargetRoutes(deployments=store.deployments, files=TargetFiles(targets_folder(settings)))
 
     def quants(runtime: RuntimeRef) -> frozenset[Quant]:
@@ -54,13 +56,13 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         is_loopback=is_loopback,
         demands=store.demands,
         hold_s=settings.hold_s,
-        more=(*_benchmark_operations(store, accelerator), *targets.operations()),
+        more=(*_benchmark_operations(store, archive, accelerator), *targets.operations()),
         check_args=check_args,
         cluster=None if settings.kubernetes is None else cluster_offer(site_of(settings.kubernetes)),
     )
 
 
-def _benchmark_operations(store: Store, accelerator: Accelerator) -> tuple[Operation, ...]:
+def _benchmark_operations(store: Store, archive: Archive, accelerator: Accelerator) -> tuple[Operation, ...]:
     def check(benchmark: Benchmark) -> None:
         faults: list[Fault] = []
         for number, runtime in enumerate(benchmark.runtimes):
@@ -75,6 +77,7 @@ def _benchmark_operations(store: Store, accelerator: Accelerator) -> tuple[Opera
             raise InvalidInput(faults, source="request body")
 
     routes = BenchmarkRoutes(
-        benchmarks=store.benchmarks, events=store.events, new_id=new_id, formats=readable_formats(), check=check
-    )
+        benchmarks=store.benchmarks, events=store.events, new_id=new_id, formats=readable_formats(), check=check,
+        files=RunFiles(kept=archive.kept, blobs=archive.blobs),
+    )  # fmt: skip
     return routes.operations()

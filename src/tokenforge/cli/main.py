@@ -13,6 +13,7 @@ import typer
 from tokenforge.cli.compare_words import compare
 from tokenforge.cli.parity_words import parity
 from tokenforge.cli.platform_commands import add_platform_commands
+from tokenforge.cli.runs_words import runs_app
 from tokenforge.domain.errors import InvalidInput, NotFound, TokenForgeError
 
 _HELP = "Deploy, serve and benchmark large language models across runtime engines, with numbers that hold."
@@ -111,14 +112,7 @@ def report(folder: Annotated[Path, typer.Argument(help="A folder that bench wrot
     raise typer.Exit(command.report(folder, as_json=as_json))
 
 
-@app.command()
-def runs(
-    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 20, as_json: Json = False
-) -> None:
-    """List past benchmarks and where their files are."""
-    from tokenforge.cli import results as command
-
-    raise typer.Exit(command.runs(limit=limit, as_json=as_json))
+app.add_typer(runs_app, name="runs")
 
 
 @app.command()

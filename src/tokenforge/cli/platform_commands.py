@@ -146,12 +146,17 @@ def run_queued(
     targets: Annotated[Path, typer.Option(help="JSON: where each runtime of each model is up.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     withdrawn: Annotated[Path | None, typer.Option(help="JSON: runs that are cancelled while it runs.")] = None,
+    taken_up_because: Annotated[str, typer.Option(help="Why an attempt before this one ended; its trials stay.")] = "",
     lifeline_fd: Lifeline = None,
 ) -> None:
     """Run a benchmark on deployments that are up (control starts this)."""
     from tokenforge.cli import queued as command
 
-    raise typer.Exit(command.run(file=file, targets=targets, out=out, withdrawn=withdrawn, lifeline_fd=lifeline_fd))
+    asked = command.Asked(
+        file=file, targets=targets, out=out, withdrawn=withdrawn, taken_up_because=taken_up_because,
+        lifeline_fd=lifeline_fd,
+    )  # fmt: skip
+    raise typer.Exit(command.run(asked))
 
 
 def manifests(

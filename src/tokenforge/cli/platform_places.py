@@ -8,6 +8,8 @@ from pathlib import Path
 from tokenforge.cli.server import platform_folder
 from tokenforge.domain.ids import uuid7
 from tokenforge.settings import Settings
+from tokenforge.store.archive import Archive
+from tokenforge.store.blobs.opening import open_blobs
 from tokenforge.store.sql.database_url import check_database_url
 from tokenforge.store.sql.store import Store, open_store
 
@@ -22,6 +24,13 @@ def platform_store(settings: Settings) -> Store:
     if settings.database_url is not None:
         return open_store(check_database_url(settings.database_url))
     return open_store(platform_folder(settings) / "platform.db")
+
+
+def platform_archive(settings: Settings, store: Store) -> Archive:
+    """Where results are kept for good. Raises InvalidInput for a setting that cannot be used."""
+    default = platform_folder(settings) / "artifacts"
+    blobs = open_blobs(settings.artifacts_url, env=settings.s3_env, default=default)
+    return Archive(blobs=blobs, rows=store.blobs, kept=store.kept)
 
 
 def new_id() -> str:

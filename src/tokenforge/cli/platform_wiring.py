@@ -10,9 +10,10 @@ import psutil
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
-from tokenforge.cli.platform_places import fleet_folder, new_id, now_text
+from tokenforge.cli.platform_places import fleet_folder, new_id, now_text, platform_archive
 from tokenforge.cli.server import platform_folder, server_of
 from tokenforge.cluster.local_fleet import LocalFleet
+from tokenforge.control.bench_places import BenchPlaces
 from tokenforge.control.bench_process import BenchCommand
 from tokenforge.control.executor import Executor
 from tokenforge.control.load_keys import LoadKeys
@@ -59,9 +60,15 @@ def make_executor(settings: Settings, store: Store, control: Control) -> Executo
             head=(sys.executable, "-P", "-m", "tokenforge.cli", "run-queued"),
             env=settings.child_env,
         ),
-        gateway_url=lambda: server_of(settings),
-        formats=readable_formats(),
-        new_id=new_id,
+        places=BenchPlaces(
+            benchmarks=store.benchmarks,
+            deployments=store.deployments,
+            events=store.events,
+            gateway_url=lambda: server_of(settings),
+            formats=readable_formats(),
+            new_id=new_id,
+        ),
+        archive=platform_archive(settings, store),
         load_keys=LoadKeys(keys=store.keys, random=os.urandom, now=now_text),
     )
 

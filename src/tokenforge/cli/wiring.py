@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from tokenforge import __version__
 from tokenforge.bench.environment import detect_accelerator
@@ -42,8 +41,3 @@ async def metered(settings: Settings, observer: Observer) -> AsyncIterator[Obser
     metrics = BenchmarkMetrics(new_registry(__version__))
     async with metrics_told(settings, metrics.registry, process="bench"):
         yield MeteredObserver(observer, metrics)
-
-
-def run_database(settings: Settings) -> Path:
-    """Where past runs are listed."""
-    return settings.home / "tokenforge.db"

@@ -86,29 +86,37 @@ class BenchProcess:
             self.lifeline_fd = -1
 
 
-async def start_bench(
-    command: BenchCommand,
-    *,
-    folder: Path,
-    body: Mapping[str, object],
-    targets: Sequence[Mapping[str, str]],
-    key: str,
-) -> BenchProcess:
-    """Write what it reads into `folder` and start it; its results will be in `folder/result`. `key` goes along."""
-    file, places = await asyncio.to_thread(_write, folder, body, targets)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchAsked:
+    """What one such process is to do: a benchmark's body, where its deployments are, the key of its load.
+
+    `taken_up_because`: why it is not the first for this benchmark; whole trials of those before are not measured again.
+    """
+
+    body: Mapping[str, object]
+    targets: Sequence[Mapping[str, str]]
+    key: str = field(repr=False)
+    taken_up_because: str = ""
+
+
+async def start_bench(command: BenchCommand, *, folder: Path, asked: BenchAsked) -> BenchProcess:
+    """Write what it reads into `folder` and start it; its results will be in `folder/result`."""
+    file, places = await asyncio.to_thread(_write, folder, asked.body, asked.targets)
     withdrawn = folder / "withdrawn.json"
     own = (str(file), "--targets", str(places), "--out", str(folder / "result"), "--withdrawn", str(withdrawn))
+    again = ("--taken-up-because", asked.taken_up_because) if asked.taken_up_because else ()
     theirs, ours = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             *command.head,
             *own,
+            *again,
             *("--lifeline-fd", str(theirs)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(theirs,),
-            env={**command.env, "TOKENFORGE_API_KEY": key},
+            env={**command.env, "TOKENFORGE_API_KEY": asked.key},
             start_new_session=True,
         )
     except BaseException:

@@ -1,45 +1,46 @@
 """Runs queued benchmarks, one after another: deploys what is missing, offers the load, keeps the results, cleans up.
 
-What it does is in the store before it is done, so after a crash the next control knows what was begun: that benchmark
-becomes `interrupted`, its process is ended, and deployments made for it alone are removed. None is run twice unasked.
+What it does is in the store before it is done, so after a crash the next control knows what was begun. A benchmark
+that was measured to its end is kept then; one that was not is taken up again where its last whole trial ended, or
+closed with the cause once that was tried too often. While it measures, a store that does not answer is waited for.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tokenforge.control.bench_process import BenchCommand, kill_marked, start_bench
+from tokenforge.control.bench_places import BenchPlaces
+from tokenforge.control.bench_process import BenchAsked, BenchCommand, BenchProcess, kill_marked, start_bench
 from tokenforge.control.load_keys import LoadKeys
+from tokenforge.control.patience import patiently
 from tokenforge.control.remainder import remainder, withdrawn
-from tokenforge.domain.benchmark import Benchmark, Order
-from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
-from tokenforge.domain.errors import LeaseLost, NotFound, TokenForgeError, WorkerFailed
-from tokenforge.domain.model import ModelRef
-from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
+from tokenforge.control.results import ending_of, read_result
+from tokenforge.domain.deployment import DeploymentId
+from tokenforge.domain.errors import LeaseLost, NotFound, StoreFailed, StoreUnavailable, TokenForgeError, WorkerFailed
+from tokenforge.domain.queued import QueuedBenchmark
 from tokenforge.domain.run import RunStatus
-from tokenforge.domain.runtime import RuntimeRef
-from tokenforge.protocol.benchmark import parse_benchmark
-from tokenforge.protocol.benchmark_workload_rules import Formats
-from tokenforge.protocol.deploy import default_name
+from tokenforge.store.archive import Archive
 from tokenforge.store.base import Benchmarks, Deployments, Events, Lease
+from tokenforge.store.kept import kept_of
 
 _log = logging.getLogger(__name__)
 
 POLL_S = 0.3
-MOST_FAILURES = 3
-"""Failed starts in a row of a deployment after which its benchmark fails."""
+MOST_TAKEN_UP = 3
+"""How often a benchmark whose process or control was killed is taken up again."""
 
-READY_LIMIT_S = 3600.0
+_MOST_QUEUED = 10_000
 _BEGUN = (RunStatus.PREPARING, RunStatus.RUNNING)
 
 
 @dataclass(slots=True, kw_only=True)
 class Executor:
-    """`lease` is control's own (None: another leads). `gateway_url` is where load goes, `formats` what can be read."""
+    """`lease` is control's own (None: another leads). Benchmarks are written in `folder` while they are measured."""
 
     benchmarks: Benchmarks
     deployments: Deployments
@@ -47,10 +48,9 @@ class Executor:
     lease: Callable[[], Lease | None]
     folder: Path
     command: BenchCommand
-    gateway_url: Callable[[], str]
-    formats: Formats
-    new_id: Callable[[], str]
+    places: BenchPlaces
     load_keys: LoadKeys
+    archive: Archive
     _taken_over: int = field(default=0, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -63,123 +63,85 @@ class Executor:
             except LeaseLost:
                 _log.warning("lease lost; a benchmark that ran here is left to the next control")
             except TokenForgeError as error:
+                self._taken_over = 0  # what was begun is looked at again
                 _log.error("the queue of benchmarks: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=POLL_S)
 
     async def _turn(self, lease: Lease, stop: asyncio.Event) -> None:
-        queue = [b for b in reversed(await self.benchmarks.list(limit=200)) if _is_open(b)]
+        queue = list(reversed(await self.benchmarks.list(limit=_MOST_QUEUED, only_open=True)))
         if self._taken_over != lease.epoch:
             self._taken_over = lease.epoch
             for benchmark in queue:
                 if benchmark.status in _BEGUN:
-                    await self._close_left_behind(benchmark, lease)
+                    await self._take_over(benchmark, lease)
             return
         for benchmark in queue:
             if benchmark.status is RunStatus.QUEUED:
                 await self._execute(benchmark, lease, stop)
                 return
 
-    async def _close_left_behind(self, benchmark: QueuedBenchmark, lease: Lease) -> None:
+    async def _take_over(self, benchmark: QueuedBenchmark, lease: Lease) -> None:
+        """What a control that is gone had begun: keep it if it was measured, else go on with it."""
         kill_marked(benchmark.facts.get("process", ""))
-        cause = "control ended while it ran; send it again to measure it"
-        await self.benchmarks.step(benchmark.id, to=RunStatus.INTERRUPTED, lease=lease, cause=cause)
-        await self._clean(benchmark)
-        await self.events.append(benchmark.id, reason="Interrupted", message=cause)
+        document = await asyncio.to_thread(read_result, self._results(benchmark))
+        if document is not None:
+            try:
+                await self._keep(benchmark, document)
+            except StoreFailed as error:
+                await self._fail(benchmark, error)
+            await self._clean(benchmark)
+            return
+        await self._again(benchmark, lease, cause="control ended while it ran")
+
+    async def _again(self, benchmark: QueuedBenchmark, lease: Lease, *, cause: str) -> None:
+        """Back to the queue, where its whole trials are not measured again; or, after too many times, its end."""
+        times = int(benchmark.facts.get("taken_up", "0"))
+        is_over = times >= MOST_TAKEN_UP
+        told = f"{cause}; it was taken up again {times} times already" if is_over else cause
+        await self._step(benchmark, RunStatus.INTERRUPTED, lease, cause=told)
+        if is_over:
+            await self._clean(benchmark)
+            await self.events.append(benchmark.id, reason="Interrupted", message=told)
+            return
+        facts = {"taken_up": str(times + 1), "taken_up_because": cause}
+        await self._step(benchmark, RunStatus.QUEUED, lease, cause=f"taken up again: {cause}", facts=facts)
+        await self.events.append(benchmark.id, reason="TakenUp", message=f"{cause}; whole trials are kept")
 
     async def _execute(self, queued: QueuedBenchmark, lease: Lease, stop: asyncio.Event) -> None:
         """One benchmark from its first step to its last; whatever fails is its cause."""
-        folder = self.folder / queued.id
+        is_left_to_next = False
         try:
-            now = await self._step(queued, RunStatus.PREPARING, lease, facts={"folder": str(folder / "result")})
+            facts = {"folder": str(self._results(queued))}
+            now = await self._step(queued, RunStatus.PREPARING, lease, facts=facts)
             if now.status is not RunStatus.PREPARING:
                 return  # cancelled in this very moment
-            while (targets := await self._deployed(now, lease)) is None:
+            while (targets := await self.places.of(now, lease)) is None:
                 now = await self.benchmarks.get(queued.id)
                 if not now.open_runs:
                     return
-            await self._measure(now, folder, targets, stop)
-        except LeaseLost:
+            is_left_to_next = await self._measure(now, targets, stop)
+        except (LeaseLost, StoreUnavailable):
+            is_left_to_next = True
             raise
         except (TokenForgeError, OSError) as error:
             await self._fail(queued, error)
         finally:
-            await self._clean(await self.benchmarks.get(queued.id))
+            if not is_left_to_next:
+                await patiently(lambda: self._clean_after(queued), what="the queue")
 
-    async def _deployed(self, queued: QueuedBenchmark, lease: Lease) -> list[Mapping[str, str]] | None:
-        """Where the load goes, once all is ready; None when one of its runs was cancelled meanwhile."""
-        benchmark = parse_benchmark(remainder(queued), formats=self.formats)
-        if benchmark.order is Order.SEQUENTIAL:
-            return []  # one engine at a time: the process starts them itself
-        places: dict[tuple[str, str], DeploymentId] = {}
-        made: list[str] = json.loads(queued.facts.get("made", "[]"))
-        for model in benchmark.models:
-            for runtime in benchmark.runtimes:
-                deployment, is_new = await self._ensure(queued, benchmark, model, runtime)
-                places[str(model), str(runtime)] = deployment.id
-                made += [deployment.id] if is_new else []
-                await self._step(queued, RunStatus.PREPARING, lease, facts={"made": json.dumps(made)})
-        if not await self._until_ready(queued, tuple(places.values())):
-            return None
-        base = self.gateway_url()
-        return [
-            {"model": model, "runtime": runtime, "url": f"{base}/deployments/{identity}"}
-            for (model, runtime), identity in places.items()
-        ]
-
-    async def _ensure(
-        self, queued: QueuedBenchmark, benchmark: Benchmark, model: ModelRef, runtime: RuntimeRef
-    ) -> tuple[Deployment, bool]:
-        """A deployment that is as the benchmark wants it: one that is there, or a new one."""
-        spec = DeploymentSpec(
-            name=f"bench-{default_name(model, runtime)}",
-            model=model,
-            runtime=runtime,
-            quant=benchmark.quant,
-            resources=benchmark.resources,
-            max_model_len=benchmark.max_model_len,
-            engine_args=benchmark.engine_args.get(runtime.name, {}),
-        )
-        for deployment in await self.deployments.list():
-            there = deployment.spec
-            wanted = replace(spec, name=there.name, replicas=there.replicas, autoscale=there.autoscale)
-            if there.template == wanted.template and _is_steady(there) and not deployment.is_deleting:
-                return deployment, False
-        await self._tell(queued, f"deploying {model} on {runtime}")
-        return await self.deployments.create(
-            spec, identity=DeploymentId(self.new_id()), idempotency=None, is_name_chosen=False
-        )
-
-    async def _until_ready(self, queued: QueuedBenchmark, wanted: tuple[DeploymentId, ...]) -> bool:
-        """Wait; False when a run was cancelled. Raises WorkerFailed with the cause when one keeps failing."""
-        async with asyncio.timeout(READY_LIMIT_S):
-            while True:
-                there = [await self.deployments.get(identity) for identity in wanted]
-                if all(deployment.is_ready for deployment in there):
-                    return True
-                for deployment in there:
-                    healthy = deployment.observed.condition("Healthy")
-                    if deployment.observed.failures >= MOST_FAILURES and healthy is not None and not healthy.is_true:
-                        message = f"deployment {deployment.spec.name} does not come up: {healthy.message}"
-                        raise WorkerFailed(message, last_words=healthy.last_words)
-                if withdrawn(await self.benchmarks.get(queued.id)) != withdrawn(queued):
-                    return False
-                await asyncio.sleep(POLL_S)
-
-    async def _measure(
-        self, queued: QueuedBenchmark, folder: Path, targets: list[Mapping[str, str]], stop: asyncio.Event
-    ) -> None:
-        """Offer the load in a process of its own; then every run has its end."""
+    async def _measure(self, queued: QueuedBenchmark, targets: list[Mapping[str, str]], stop: asyncio.Event) -> bool:
+        """Offer the load in a process of its own; then every run has its end, or True: it is queued once more."""
         key = await self.load_keys.make(queued.id)
-        bench = await start_bench(self.command, folder=folder, body=remainder(queued), targets=targets, key=key)
-        await self._step(queued, RunStatus.RUNNING, self._held(), facts={"process": bench.mark})
-        work = asyncio.create_task(bench.follow(lambda line: self._tell(queued, line)))
+        folder = self._results(queued).parent
+        because = queued.facts.get("taken_up_because", "")
+        asked = BenchAsked(body=remainder(queued), targets=targets, key=key, taken_up_because=because)
+        bench = await start_bench(self.command, folder=folder, asked=asked)
         try:
-            while not work.done() and not stop.is_set():
-                now = await self.benchmarks.get(queued.id)
-                if not now.open_runs:
-                    break
-                bench.withdraw(withdrawn(now))
+            marked = {"process": bench.mark}
+            await patiently(lambda: self._step(queued, RunStatus.RUNNING, self._held(), facts=marked), what="the queue")
+            work = asyncio.create_task(bench.follow(lambda line: self._tell(queued, line)))
+            while not work.done() and not stop.is_set() and await self._is_wanted(queued, bench):
                 await asyncio.wait({work}, timeout=POLL_S)
             is_cut = not work.done()
             if is_cut:
@@ -190,29 +152,56 @@ class Executor:
                 await bench.interrupt()
         if is_cut and stop.is_set():
             await self._step(queued, RunStatus.INTERRUPTED, self._held(), cause="control was asked to end")
-            return
-        await self._finish(queued, folder / "result" / "record.json", code=code, lines=tuple(bench.last_lines))
+            return False
+        return await self._finish(queued, code=code, lines=tuple(bench.last_lines))
 
-    async def _finish(self, queued: QueuedBenchmark, record: Path, *, code: int, lines: tuple[str, ...]) -> None:
-        """Give each run the status of its record; without a record all have failed."""
-        document = await asyncio.to_thread(_read, record)
-        if document is None:
-            error = WorkerFailed(f"no record was written (status {code})", last_words=lines or ("it wrote nothing",))
-            await self._fail(queued, error)
-            return
-        headline = _headline(document)
-        for run in queued.runs:
-            status, cause = _status_in(document, run)
-            await self._step(queued, status, self._held(), cause=cause, facts={"headline": headline}, runs=(run.id,))
+    async def _is_wanted(self, queued: QueuedBenchmark, bench: BenchProcess) -> bool:
+        """Whether any of its runs still is; those that are not are told to the process. Raises LeaseLost."""
+        self._held()
+        try:
+            now = await self.benchmarks.get(queued.id)
+        except StoreUnavailable:
+            return True  # what was asked meanwhile is read when it is there again
+        bench.withdraw(withdrawn(now))
+        return bool(now.open_runs)
+
+    async def _finish(self, queued: QueuedBenchmark, *, code: int, lines: tuple[str, ...]) -> bool:
+        """Keep what was measured, with the status that the record gives each run; True: it is queued once more."""
+        document = await asyncio.to_thread(read_result, self._results(queued))
+        if document is not None:
+            await self._keep(queued, document)
+            return False
+        if code < 0 and (await self.benchmarks.get(queued.id)).open_runs:
+            cause = f"its process was killed (signal {-code})"
+            await self._again(queued, self._held(), cause=cause)
+            return (await self.benchmarks.get(queued.id)).status is RunStatus.QUEUED
+        error = WorkerFailed(f"no record was written (status {code})", last_words=lines or ("it wrote nothing",))
+        await self._fail(queued, error)
+        return False
+
+    async def _keep(self, queued: QueuedBenchmark, document: Mapping[str, object]) -> None:
+        """Its files for good, its rows and the ends of its runs in one step; then the place it was written in goes."""
+        folder, ending = self._results(queued), ending_of(queued, document)
+        kept = kept_of(document, queued_id=queued.id)
+        try:
+            await patiently(lambda: self.archive.keep(folder, kept, lease=self._held(), ending=ending), what=queued.id)
+        except StoreUnavailable as error:
+            raise StoreFailed(f"what was measured is in {folder} and could not be kept: {error}") from error
+        await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)
         now = await self.benchmarks.get(queued.id)
-        await self.events.append(queued.id, reason=now.status.capitalize(), message=headline or f"status {code}")
+        message = ending.facts["headline"] or f"{now.status}"
+        await self.events.append(queued.id, reason=now.status.capitalize(), message=message)
 
     async def _fail(self, queued: QueuedBenchmark, error: Exception) -> None:
-        await self._step(queued, RunStatus.FAILED, self._held(), cause=str(error))
+        cause = str(error)
+        await patiently(lambda: self._step(queued, RunStatus.FAILED, self._held(), cause=cause), what=queued.id)
         words = error.last_words if isinstance(error, WorkerFailed) else ()
         message = "\n".join((str(error), *words))
         await self.events.append(queued.id, reason="Failed", message=message)
         _log.error("benchmark %s failed: %s", queued.id, message)
+
+    async def _clean_after(self, queued: QueuedBenchmark) -> None:
+        await self._clean(await self.benchmarks.get(queued.id))
 
     async def _clean(self, benchmark: QueuedBenchmark) -> None:
         """End its key; remove deployments that were made for it, unless it was to keep them."""
@@ -235,39 +224,9 @@ class Executor:
             raise LeaseLost("the lease of control is not held any more")
         return lease
 
+    def _results(self, queued: QueuedBenchmark) -> Path:
+        return self.folder / queued.id / "result"
+
     async def _tell(self, queued: QueuedBenchmark, line: str) -> None:
-        await self.events.append(queued.id, reason="Progress", message=line)
-
-
-def _is_steady(there: DeploymentSpec) -> bool:
-    """Whether its replicas stay as they are while a benchmark is measured: none may come or go by the load itself."""
-    return there.replicas > 0 and there.autoscale is None
-
-
-def _is_open(benchmark: QueuedBenchmark) -> bool:
-    return benchmark.status in (RunStatus.QUEUED, *_BEGUN)
-
-
-def _headline(document: Mapping[str, object]) -> str:
-    """The first words of the report, a line each."""
-    summary = document.get("summary")
-    lines = summary.get("headline", "") if isinstance(summary, Mapping) else ""
-    return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
-
-
-def _read(record: Path) -> dict[str, object] | None:
-    try:
-        document = json.loads(record.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _status_in(document: Mapping[str, object], run: QueuedRun) -> tuple[RunStatus, str]:
-    """What the record says of one run; a run that is not in it has failed."""
-    recorded = document.get("runs")
-    for row in recorded if isinstance(recorded, list) else []:
-        runtimes = (row["runtime"], row["runtime"].partition("@")[0])
-        if (row["model"], row["workload"]) == (run.model, run.workload) and run.runtime in runtimes:
-            return RunStatus(row["status"]), str(row["cause"] or "")
-    return RunStatus.FAILED, "it is not in the record: the benchmark ended before it"
+        with contextlib.suppress(StoreUnavailable):  # progress is for who looks on; nothing rests on it
+            await self.events.append(queued.id, reason="Progress", message=line)

@@ -17,6 +17,14 @@ REQUESTS_FILE = "requests.parquet"
 REPORT_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
 
+MEDIA_TYPES = {
+    REPORT_FILE: "text/html; charset=utf-8",
+    MARKDOWN_FILE: "text/markdown; charset=utf-8",
+    RECORD_FILE: "application/json",
+    REQUESTS_FILE: "application/vnd.apache.parquet",
+}
+"""The files of a run that are kept and served."""
+
 
 def open_run_folder(folder: Path) -> Path:
     """Make `folder` for a new run. Raises InvalidInput when it holds a record, StoreFailed when it can't be written."""

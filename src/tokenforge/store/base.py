@@ -5,7 +5,7 @@ Writes of control are fenced: they carry its lease and are refused (LeaseLost) o
 the database's own clock, so that two machines agree on them.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Observed
+from tokenforge.domain.kept import Artifact, KeptBenchmark
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
 from tokenforge.domain.run import RunStatus
 
@@ -155,8 +156,8 @@ class Benchmarks(Protocol):
         """Raises NotFound."""
         ...
 
-    async def list(self, *, limit: int) -> tuple[QueuedBenchmark, ...]:
-        """The newest first."""
+    async def list(self, *, limit: int, only_open: bool = False) -> tuple[QueuedBenchmark, ...]:
+        """The newest first; `only_open`: those with a run that has not ended."""
         ...
 
     async def find_run(self, run_id: str) -> tuple[QueuedBenchmark, QueuedRun]:
@@ -177,4 +178,61 @@ class Benchmarks(Protocol):
 
         Raises NotFound, LeaseLost. Without a lease only `cancelled` may be asked for.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the runs of a queued benchmark end (by id: status and cause), and facts to keep with it."""
+
+    queued_id: str
+    runs: Mapping[str, tuple[RunStatus, str]]
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs; None is "any"."""
+
+    model: str | None = None
+    runtime: str | None = None
+    status: RunStatus | None = None
+
+
+class Kept(Protocol):
+    """What was measured. Its artifacts' bytes are in the artifact store before a row names them."""
+
+    async def keep(self, kept: KeptBenchmark, *, lease: Lease | None = None, ending: Ending | None = None) -> None:
+        """Keep it, instead of what had its id or answered the same queued benchmark; and end that one, in one step.
+
+        Raises LeaseLost, and StoreFailed for an artifact that was not claimed.
+        """
+        ...
+
+    async def recent(self, *, limit: int, only: RunFilter | None = None) -> tuple[KeptBenchmark, ...]:
+        """The newest first, of which a run fits; without trials, artifacts and environment."""
+        ...
+
+    async def find(self, identity: str) -> KeptBenchmark:
+        """By its own id, one of its runs', or that of the queued benchmark it answers. Raises NotFound."""
+        ...
+
+    async def forget(self, *, before: str, beyond: int | None, limit: int) -> int:
+        """Forget those made before a time (RFC 3339) or beyond the newest so many, at most `limit`. How many."""
+        ...
+
+
+class BlobRows(Protocol):
+    """Which bytes the artifact store holds, so that none is removed that a row needs."""
+
+    async def claim(self, artifacts: Sequence[Artifact]) -> None:
+        """Say that these bytes are about to be sent. Raises StoreUnavailable while some are being removed."""
+        ...
+
+    async def unneeded(self, *, limit: int, grace_s: float) -> tuple[str, ...]:
+        """Bytes that no artifact has needed for `grace_s`; from now on they are being removed."""
+        ...
+
+    async def removed(self, blobs: Sequence[str]) -> None:
+        """Their bytes are gone: forget them."""
         ...

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from tokenforge.domain.benchmark import Benchmark
-from tokenforge.domain.errors import AlreadyOver, Fault, InvalidInput, NotFound
+from tokenforge.domain.errors import AlreadyOver, Fault, InvalidInput
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun, benchmark_status
 from tokenforge.domain.run import RunStatus
 from tokenforge.gateway.admin import events
 from tokenforge.gateway.admin.idempotency import PARAMETER as IDEMPOTENCY
 from tokenforge.gateway.admin.idempotency import idempotency_key
 from tokenforge.gateway.admin.operation import Operation, Parameter, body_bytes, json_answer, whole_number
+from tokenforge.gateway.admin.run_files import RunFiles
 from tokenforge.gateway.admin.schemas import ARTIFACTS, BENCHMARK, BENCHMARKS, RUN, RUNS
 from tokenforge.protocol.benchmark import parse_benchmark
 from tokenforge.protocol.benchmark_body import BenchmarkBody
@@ -22,12 +22,6 @@ from tokenforge.protocol.benchmark_workload_rules import Formats
 from tokenforge.protocol.openai_fields import read_whole_text
 from tokenforge.store.base import Benchmarks, Events
 
-_FILES = {
-    "report.html": "text/html; charset=utf-8",
-    "report.md": "text/markdown; charset=utf-8",
-    "record.json": "application/json",
-    "requests.parquet": "application/vnd.apache.parquet",
-}
 _OVER = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED)
 _CANCELLED = "cancelled over the API"
 _LIMIT = Parameter(
@@ -53,6 +47,7 @@ class BenchmarkRoutes:
     new_id: Callable[[], str]
     formats: Formats
     check: Callable[[Benchmark], None]
+    files: RunFiles
 
     def operations(self) -> tuple[Operation, ...]:
         """What is offered."""
@@ -88,7 +83,7 @@ class BenchmarkRoutes:
             ),
             Operation(
                 method="GET", path=f"{one}/report", summary="Its report", handle=self.report, needs="bench",
-                answers={200: "text/html"}, problems=(404,),
+                answers={200: "text/html", 307: "*/*"}, problems=(404,),
             ),
             Operation(
                 method="GET", path=f"{one}/artifacts", summary="Its files", handle=self.artifacts, needs="bench",
@@ -96,7 +91,7 @@ class BenchmarkRoutes:
             ),
             Operation(
                 method="GET", path=f"{one}/artifacts/{{name}}", summary="One of its files", handle=self.artifact,
-                needs="bench", answers={200: "*/*"}, problems=(404,),
+                needs="bench", answers={200: "*/*", 307: "*/*"}, problems=(404,),
             ),
             Operation(
                 method="POST", path=f"{one}/cancel", summary="Cancel one run; the others go on", handle=self.cancel,
@@ -153,14 +148,7 @@ class BenchmarkRoutes:
 
     async def artifacts(self, request: Request) -> Response:
         """What was written so far."""
-        benchmark, run = await self._find(request)
-        folder = _folder(benchmark)
-        there = [] if folder is None else [folder / name for name in _FILES if (folder / name).is_file()]
-        listed = [
-            {"name": path.name, "bytes": path.stat().st_size, "url": f"/runs/{run.id}/artifacts/{path.name}"}
-            for path in there
-        ]
-        return json_answer({"artifacts": listed})
+        return await self.files.list(*await self._find(request))
 
     async def artifact(self, request: Request) -> Response:
         """One file."""
@@ -213,16 +201,7 @@ class BenchmarkRoutes:
 
     async def _file(self, request: Request, name: str) -> Response:
         benchmark, run = await self._find(request)
-        folder = _folder(benchmark)
-        if name not in _FILES or folder is None or not (folder / name).is_file():
-            hint = f"It is {run.status}; GET /runs/{run.id}/artifacts lists its files"
-            raise NotFound(f"run {run.id} has no file {name[:80]!r}", hint=hint)
-        return FileResponse(folder / name, media_type=_FILES[name])
-
-
-def _folder(benchmark: QueuedBenchmark) -> Path | None:
-    said = benchmark.facts.get("folder")
-    return None if said is None else Path(said)
+        return await self.files.answer(request, benchmark, run, name)
 
 
 def _benchmark(benchmark: QueuedBenchmark) -> dict[str, object]:

@@ -55,7 +55,10 @@ BENCHMARK = record(
     {"id": _TEXT, "status": _TEXT, "created_at": _TEXT, "headline": _TEXT, "runs": {"type": "array", "items": RUN}}
 )
 BENCHMARKS = list_of("benchmarks", BENCHMARK)
-ARTIFACTS = list_of("artifacts", record({"name": _TEXT, "bytes": {"type": "integer"}, "url": _TEXT}))
+_KEPT: Schema = {"properties": {"sha256": _TEXT, "link": _TEXT}}
+ARTIFACTS = list_of(
+    "artifacts", {"allOf": [record({"name": _TEXT, "bytes": {"type": "integer"}, "url": _TEXT}), _KEPT]}
+)
 KEY = record(
     {"id": _TEXT, "name": _TEXT, "scopes": {"type": "array", "items": _TEXT},
      "requests_per_minute": {"type": "integer"}, "concurrency": {"type": "integer"}, "created_at": _TEXT}

@@ -1,10 +1,10 @@
 """Queued benchmarks and their runs, in SQL."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from tokenforge.domain.errors import LeaseLost, NotFound
-from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
+from tokenforge.domain.queued import OPEN, QueuedBenchmark, QueuedRun
 from tokenforge.domain.run import RunStatus, can_step
 from tokenforge.store.base import IdempotencyKey, Lease
 from tokenforge.store.sql.connection import Connection, Values, touch
@@ -12,6 +12,7 @@ from tokenforge.store.sql.database import Database
 from tokenforge.store.sql.idempotency import made_by, remember
 from tokenforge.store.sql.leases import require
 
+_COLUMNS = "id, body, facts, created_at"
 _INSERT_RUN = (
     "INSERT INTO queued_run (id, benchmark_id, position, model, runtime, workload, status, cause)"
     " VALUES (:id, :benchmark_id, :position, :model, :runtime, :workload, :status, :cause)"
@@ -46,12 +47,17 @@ class SqlBenchmarks:
         """Raises NotFound."""
         return await self._database.read(lambda db: _get(db, identity))
 
-    async def list(self, *, limit: int) -> tuple[QueuedBenchmark, ...]:
+    async def list(self, *, limit: int, only_open: bool = False) -> tuple[QueuedBenchmark, ...]:
         """The newest first."""
-        query = "SELECT id FROM queued_benchmark ORDER BY created_at DESC, id DESC LIMIT :most"
-        return await self._database.read(
-            lambda db: tuple(_get(db, row[0]) for row in db.execute(query, {"most": limit}).fetchall())
-        )
+        states = ", ".join(f"'{status}'" for status in sorted(OPEN))
+        where = f"WHERE id IN (SELECT benchmark_id FROM queued_run WHERE status IN ({states}))" if only_open else ""
+        order = "ORDER BY created_at DESC, id DESC LIMIT :most"
+
+        def work(db: Connection) -> tuple[QueuedBenchmark, ...]:
+            found = db.execute(f"SELECT {_COLUMNS} FROM queued_benchmark {where} {order}", {"most": limit}).fetchall()
+            return _with_runs(db, found)
+
+        return await self._database.read(work)
 
     async def find_run(self, run_id: str) -> tuple[QueuedBenchmark, QueuedRun]:
         """A run and its benchmark. Raises NotFound."""
@@ -108,16 +114,28 @@ def _run_values(benchmark: QueuedBenchmark, position: int) -> Values:
 
 
 def _get(db: Connection, identity: str) -> QueuedBenchmark:
-    values = {"id": identity}
-    row = db.execute("SELECT body, facts, created_at FROM queued_benchmark WHERE id = :id", values).fetchone()
+    row = db.execute(f"SELECT {_COLUMNS} FROM queued_benchmark WHERE id = :id", {"id": identity}).fetchone()
     if row is None:
         raise NotFound(f"there is no benchmark {identity}", hint="GET /runs lists what there is")
-    columns = "id, model, runtime, workload, status, cause"
-    runs = db.execute(f"SELECT {columns} FROM queued_run WHERE benchmark_id = :id ORDER BY position", values)
-    return QueuedBenchmark(
-        id=identity, body=json.loads(row[0]), facts=json.loads(row[1]), created_at=row[2],
-        runs=tuple(
-            QueuedRun(id=r[0], model=r[1], runtime=r[2], workload=r[3], status=RunStatus(r[4]), cause=r[5])
-            for r in runs
-        ),
+    return _with_runs(db, [row])[0]
+
+
+def _with_runs(db: Connection, rows: Sequence[Sequence[str]]) -> tuple[QueuedBenchmark, ...]:
+    """The benchmarks of these rows, their runs read at once."""
+    values = {f"b{number}": row[0] for number, row in enumerate(rows)}
+    places = ", ".join(f":{name}" for name in values)
+    query = (
+        "SELECT benchmark_id, id, model, runtime, workload, status, cause FROM queued_run"
+        f" WHERE benchmark_id IN ({places}) ORDER BY benchmark_id, position"
+    )
+    runs: dict[str, list[QueuedRun]] = {}
+    for r in db.execute(query, values) if values else ():
+        run = QueuedRun(id=r[1], model=r[2], runtime=r[3], workload=r[4], status=RunStatus(r[5]), cause=r[6])
+        runs.setdefault(r[0], []).append(run)
+    return tuple(
+        QueuedBenchmark(
+            id=row[0], body=json.loads(row[1]), facts=json.loads(row[2]), created_at=row[3],
+            runs=tuple(runs.get(row[0], ())),
+        )
+        for row in rows
     )  # fmt: skip

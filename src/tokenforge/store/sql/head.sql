@@ -82,6 +82,74 @@ CREATE TABLE demand (
   expires_at_s REAL NOT NULL,
   PRIMARY KEY (gateway, deployment)
 );
-INSERT INTO alembic_version VALUES ('0002');
+CREATE TABLE environment (
+  id TEXT NOT NULL,
+  document TEXT NOT NULL,
+  PRIMARY KEY (id)
+);
+CREATE TABLE benchmark (
+  id TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  spec_hash TEXT NOT NULL,
+  headline TEXT NOT NULL,
+  verdict TEXT NOT NULL,
+  folder TEXT NOT NULL,
+  queued_id TEXT,
+  environment_id TEXT,
+  PRIMARY KEY (id),
+  UNIQUE (queued_id),
+  FOREIGN KEY(environment_id) REFERENCES environment (id)
+);
+CREATE TABLE run (
+  id TEXT NOT NULL,
+  benchmark_id TEXT NOT NULL,
+  position BIGINT NOT NULL,
+  created_at TEXT NOT NULL,
+  model TEXT NOT NULL,
+  runtime TEXT NOT NULL,
+  workload TEXT NOT NULL,
+  status TEXT NOT NULL,
+  cause TEXT NOT NULL,
+  PRIMARY KEY (id),
+  FOREIGN KEY(benchmark_id) REFERENCES benchmark (id) ON DELETE CASCADE
+);
+CREATE TABLE trial (
+  run_id TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  trial BIGINT NOT NULL,
+  position BIGINT NOT NULL,
+  plan_digest TEXT NOT NULL,
+  planned_requests BIGINT NOT NULL,
+  started_at TEXT NOT NULL,
+  duration_s REAL NOT NULL,
+  PRIMARY KEY (run_id, number),
+  FOREIGN KEY(run_id) REFERENCES run (id) ON DELETE CASCADE
+);
+CREATE TABLE blob (
+  sha256 TEXT NOT NULL,
+  size_bytes BIGINT NOT NULL,
+  media_type TEXT NOT NULL,
+  kept_at_s REAL NOT NULL,
+  removing_since_s REAL,
+  PRIMARY KEY (sha256)
+);
+CREATE TABLE artifact (
+  benchmark_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  PRIMARY KEY (benchmark_id, name),
+  FOREIGN KEY(benchmark_id) REFERENCES benchmark (id) ON DELETE CASCADE,
+  FOREIGN KEY(sha256) REFERENCES blob (sha256)
+);
+CREATE INDEX artifact_by_blob ON artifact (sha256);
+CREATE INDEX run_by_benchmark ON run (benchmark_id, position);
+CREATE INDEX run_by_model ON run (model, created_at, id);
+CREATE INDEX run_by_runtime ON run (runtime, created_at, id);
+CREATE INDEX run_by_status ON run (status, created_at, id);
+CREATE INDEX run_by_time ON run (created_at, id);
+CREATE INDEX benchmark_by_time ON benchmark (created_at, id);
+CREATE INDEX queued_benchmark_by_time ON queued_benchmark (created_at, id);
+CREATE INDEX queued_run_by_status ON queued_run (status);
+INSERT INTO alembic_version VALUES ('0003');
 INSERT INTO change VALUES (0);
 PRAGMA user_version = 1;

@@ -6,7 +6,7 @@
 
 from tokenforge.domain.errors import StoreFailed
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration."""
 
 

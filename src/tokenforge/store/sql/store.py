@@ -3,12 +3,23 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenforge.store.base import Benchmarks, Demands, Deployments, Events, Keys, Leases, Observations
+from tokenforge.store.base import (
+    Benchmarks,
+    BlobRows,
+    Demands,
+    Deployments,
+    Events,
+    Kept,
+    Keys,
+    Leases,
+    Observations,
+)
 from tokenforge.store.sql.benchmarks import SqlBenchmarks
 from tokenforge.store.sql.database import Database
 from tokenforge.store.sql.demands import SqlDemands
 from tokenforge.store.sql.deployments import SqlDeployments
 from tokenforge.store.sql.events import SqlEvents
+from tokenforge.store.sql.kept import SqlKept
 from tokenforge.store.sql.keys import SqlKeys
 from tokenforge.store.sql.leases import SqlLeases
 from tokenforge.store.sql.sqlite import SqliteDatabase
@@ -25,6 +36,8 @@ class Store:
     keys: Keys
     benchmarks: Benchmarks
     demands: Demands
+    kept: Kept
+    blobs: BlobRows
     database: Database
 
     async def close(self) -> None:
@@ -35,7 +48,7 @@ class Store:
 def open_store(place: Path | str) -> Store:
     """The store in the SQLite file at a path, or at a `postgresql://` URL; it is made at first use."""
     database = SqliteDatabase(place) if isinstance(place, Path) else _postgres(place)
-    deployments = SqlDeployments(database)
+    deployments, kept = SqlDeployments(database), SqlKept(database)
     return Store(
         deployments=deployments,
         observations=deployments,
@@ -44,6 +57,8 @@ def open_store(place: Path | str) -> Store:
         keys=SqlKeys(database),
         benchmarks=SqlBenchmarks(database),
         demands=SqlDemands(database),
+        kept=kept,
+        blobs=kept,
         database=database,
     )
 

@@ -1,0 +1,107 @@
+"""Where a queued benchmark's load goes: deployments that are as it wants them, found or made, once they are ready."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from tokenforge.control.remainder import remainder, withdrawn
+from tokenforge.domain.benchmark import Benchmark, Order
+from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
+from tokenforge.domain.errors import WorkerFailed
+from tokenforge.domain.model import ModelRef
+from tokenforge.domain.queued import QueuedBenchmark
+from tokenforge.domain.run import RunStatus
+from tokenforge.domain.runtime import RuntimeRef
+from tokenforge.protocol.benchmark import parse_benchmark
+from tokenforge.protocol.benchmark_workload_rules import Formats
+from tokenforge.protocol.deploy import default_name
+from tokenforge.store.base import Benchmarks, Deployments, Events, Lease
+
+POLL_S = 0.3
+MOST_FAILURES = 3
+"""Failed starts in a row of a deployment after which its benchmark fails."""
+
+READY_LIMIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchPlaces:
+    """`gateway_url` is where load goes, `formats` what traces and datasets can be read."""
+
+    benchmarks: Benchmarks
+    deployments: Deployments
+    events: Events
+    gateway_url: Callable[[], str]
+    formats: Formats
+    new_id: Callable[[], str]
+
+    async def of(self, queued: QueuedBenchmark, lease: Lease) -> list[Mapping[str, str]] | None:
+        """Where the load goes, once all is ready; None when one of its runs was cancelled meanwhile."""
+        benchmark = parse_benchmark(remainder(queued), formats=self.formats)
+        if benchmark.order is Order.SEQUENTIAL:
+            return []  # one engine at a time: the process starts them itself
+        places: dict[tuple[str, str], DeploymentId] = {}
+        made: list[str] = json.loads(queued.facts.get("made", "[]"))
+        for model in benchmark.models:
+            for runtime in benchmark.runtimes:
+                deployment, is_new = await self._ensure(queued, benchmark, model, runtime)
+                places[str(model), str(runtime)] = deployment.id
+                made += [deployment.id] if is_new else []
+                await self._remember(queued, made, lease)
+        if not await self._until_ready(queued, tuple(places.values())):
+            return None
+        base = self.gateway_url()
+        return [
+            {"model": model, "runtime": runtime, "url": f"{base}/deployments/{identity}"}
+            for (model, runtime), identity in places.items()
+        ]
+
+    async def _ensure(
+        self, queued: QueuedBenchmark, benchmark: Benchmark, model: ModelRef, runtime: RuntimeRef
+    ) -> tuple[Deployment, bool]:
+        """A deployment that is as the benchmark wants it: one that is there, or a new one."""
+        spec = DeploymentSpec(
+            name=f"bench-{default_name(model, runtime)}",
+            model=model,
+            runtime=runtime,
+            quant=benchmark.quant,
+            resources=benchmark.resources,
+            max_model_len=benchmark.max_model_len,
+            engine_args=benchmark.engine_args.get(runtime.name, {}),
+        )
+        for deployment in await self.deployments.list():
+            there = deployment.spec
+            wanted = replace(spec, name=there.name, replicas=there.replicas, autoscale=there.autoscale)
+            if there.template == wanted.template and _is_steady(there) and not deployment.is_deleting:
+                return deployment, False
+        await self.events.append(queued.id, reason="Progress", message=f"deploying {model} on {runtime}")
+        return await self.deployments.create(
+            spec, identity=DeploymentId(self.new_id()), idempotency=None, is_name_chosen=False
+        )
+
+    async def _until_ready(self, queued: QueuedBenchmark, wanted: tuple[DeploymentId, ...]) -> bool:
+        """Wait; False when a run was cancelled. Raises WorkerFailed with the cause when one keeps failing."""
+        async with asyncio.timeout(READY_LIMIT_S):
+            while True:
+                there = [await self.deployments.get(identity) for identity in wanted]
+                if all(deployment.is_ready for deployment in there):
+                    return True
+                for deployment in there:
+                    healthy = deployment.observed.condition("Healthy")
+                    if deployment.observed.failures >= MOST_FAILURES and healthy is not None and not healthy.is_true:
+                        message = f"deployment {deployment.spec.name} does not come up: {healthy.message}"
+                        raise WorkerFailed(message, last_words=healthy.last_words)
+                if withdrawn(await self.benchmarks.get(queued.id)) != withdrawn(queued):
+                    return False
+                await asyncio.sleep(POLL_S)
+
+    async def _remember(self, queued: QueuedBenchmark, made: list[str], lease: Lease) -> None:
+        """What was made for it is removed with it, by whoever leads then."""
+        facts = {"made": json.dumps(made)}
+        await self.benchmarks.step(queued.id, to=RunStatus.PREPARING, lease=lease, facts=facts)
+
+
+def _is_steady(there: DeploymentSpec) -> bool:
+    """Whether its replicas stay as they are while a benchmark is measured: none may come or go by the load itself."""
+    return there.replicas > 0 and there.autoscale is None
