@@ -76,8 +76,8 @@ class Problem:
         return _TITLES.get(self.status, "Server error")
 
     def shaped(self, path: str) -> tuple[str, bytes]:
-        """Media type and body as clients of that path read them: OpenAI's shape under `/v1/`."""
-        if path.startswith("/v1/"):
+        """Media type and body as clients of that path read them."""
+        if speaks_openai(path):
             return "application/json", self.openai_body()
         return "application/problem+json", self.problem_body()
 
@@ -110,6 +110,11 @@ class Problem:
         if self.faults:
             body["errors"] = [_fault_body(fault) for fault in self.faults]
         return json.dumps(body).encode()
+
+
+def speaks_openai(path: str) -> bool:
+    """Whether errors of this path have OpenAI's shape: its API, of all deployments or of one."""
+    return path.startswith("/v1/") or (path.startswith("/deployments/") and "/v1/" in path)
 
 
 def problem_of(error: BaseException) -> Problem:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tokenforge.gateway.admin.operation import Handle, Operation, speaks_openai
+from tokenforge.gateway.admin.operation import Handle, Operation
 from tokenforge.gateway.guard import Guard
 from tokenforge.protocol.asgi import ClientGone
 from tokenforge.protocol.problem import Problem, problem_of
@@ -57,10 +57,5 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _problem(problem: Problem, *, path: str) -> Response:
     """In the shape of the path: OpenAI's clients read theirs."""
-    is_openai = speaks_openai(path)
-    return Response(
-        problem.openai_body() if is_openai else problem.problem_body(),
-        status_code=problem.status,
-        media_type="application/json" if is_openai else "application/problem+json",
-        headers=dict(problem.headers),
-    )
+    kind, body = problem.shaped(path)
+    return Response(body, status_code=problem.status, media_type=kind, headers=dict(problem.headers))

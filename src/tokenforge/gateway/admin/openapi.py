@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from tokenforge import __version__
-from tokenforge.gateway.admin.operation import Operation, speaks_openai
+from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.admin.schemas import EVENT, OPENAI_ERROR, PROBLEM
+from tokenforge.protocol.problem import speaks_openai
 
 _EVENTS = "text/event-stream"
 _REFERENCE = "#/components/schemas/{model}"
@@ -28,7 +30,7 @@ def openapi_document(operations: Iterable[Operation]) -> Mapping[str, object]:
     _, definitions = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda m: m.__name__)], ref_template=_REFERENCE
     )
-    schemas = {**definitions.get("$defs", {}), "Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
+    schemas = {**_with_nulls(definitions.get("$defs", {})), "Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
     paths: dict[str, dict[str, object]] = {}
     for operation in known:
         path = re.sub(r":\w+}", "}", operation.path)
@@ -39,6 +41,22 @@ def openapi_document(operations: Iterable[Operation]) -> Mapping[str, object]:
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+def _with_nulls(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Null is the same as absent in every body (`Body`), so a field that may be left out may be null."""
+    return {name: _with_null(schema) for name, schema in schemas.items()}
+
+
+def _with_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    if "properties" not in schema:
+        return dict(schema)
+    required = set(schema.get("required", ()))
+    properties = {
+        name: one if name in required else {"anyOf": [one, {"type": "null"}]}
+        for name, one in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
 
 
 def _models(operation: Operation) -> list[type[BaseModel]]:

@@ -45,11 +45,6 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
 
 
-def speaks_openai(path: str) -> bool:
-    """Whether errors of this path have OpenAI's shape: its API, of all deployments or of one."""
-    return path.startswith("/v1/") or (path.startswith("/deployments/") and "/v1/" in path)
-
-
 async def json_body(request: Request) -> Mapping[str, object]:
     """The body as a JSON object. Raises InvalidInput, TooLarge, ClientGone."""
     return read_whole_text(await body_bytes(request))
