@@ -73,6 +73,8 @@ class Settings:
     s3_env: Mapping[str, str] = field(repr=False)
     """`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` (Amazon's own, with `_FILE` for a file that holds it), `AWS_REGION`,
     `AWS_ENDPOINT_URL`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_PROFILE`: for that bucket; never logged, never recorded."""
+    start_limit_s: float
+    """`TOKENFORGE_START_S`: seconds that a worker may take to load its model. Default 900."""
 
     hub_offline: bool
     """`HF_HUB_OFFLINE` (the hub's own): take models from the local cache only."""
@@ -95,6 +97,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_key=env.get("TOKENFORGE_API_KEY") or None,
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
         hold_s=_seconds(env, "TOKENFORGE_HOLD_S", default=300.0),
+        start_limit_s=_seconds(env, "TOKENFORGE_START_S", default=900.0),
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
         metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
         observing=_observing(env),

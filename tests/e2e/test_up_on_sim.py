@@ -36,22 +36,6 @@ def is_serving(platform: Up, name: str = "tiny") -> bool:
     return bool(platform.call("GET", f"/deployments/{name}")[1]["ready"])
 
 
-def reason_of(platform: Up, name: str) -> tuple[str, str]:
-    """The reason and message of its health, once it is not well."""
-
-    def is_told() -> bool:
-        return any(c["type"] == "Healthy" and c["status"] == "False" for c in conditions())
-
-    def conditions() -> list[dict[str, str]]:
-        found: list[dict[str, str]] = platform.call("GET", f"/deployments/{name}")[1]["conditions"]
-        return found
-
-    wait_for(is_told, limit_s=10)
-    (told,) = [c for c in conditions() if c["type"] == "Healthy"]
-    platform.call("DELETE", f"/deployments/{name}")
-    return told["reason"], told["message"]
-
-
 def test_the_first_specifications_infer_is_answered(platform: Up) -> None:
     status, body = platform.call("POST", "/infer", INFER)
     assert (status, body["runtime"]) == (200, "sim")
@@ -195,29 +179,6 @@ def test_a_new_revision_under_load_fails_no_request(platform: Up) -> None:
     assert platform.call("GET", "/deployments/tiny")[1]["observed"]["generation"] == generation
     assert len(statuses) > 10
     assert set(statuses) == {200}
-
-
-def test_a_folder_without_weights_is_named(platform: Up, tmp_path: Path) -> None:
-    platform.call("POST", "/deploy", {"model": str(tmp_path), "runtime": "sim", "name": "empty"})
-    reason, message = reason_of(platform, "empty")
-    assert reason == "ModelNotFound"
-    assert "config.json" in message
-
-
-def test_a_model_too_large_for_memory_is_named(platform: Up) -> None:
-    body = {"model": "synthetic:tiny", "runtime": "transformers", "name": "huge", "resources": {"memory": "1Mi"}}
-    platform.call("POST", "/deploy", body)
-    reason, message = reason_of(platform, "huge")
-    assert reason == "NotEnoughMemory"
-    assert "GiB" in message
-
-
-def test_an_engine_that_dies_is_named_with_its_words(platform: Up) -> None:
-    body = {"model": "synthetic:tiny", "runtime": "sim", "name": "dies", "engine_args": {"die_after_s": 0.5}}
-    platform.call("POST", "/deploy", body)
-    reason, message = reason_of(platform, "dies")
-    assert reason == "EngineDied"
-    assert "died as told" in message
 
 
 def test_a_second_up_for_the_same_home_or_port_is_refused(platform: Up, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenforge.control.decision import (
+    START_LIMIT_S,
     TEMPLATE_LABEL,
     Forget,
     Preparation,
@@ -19,7 +20,7 @@ from tokenforge.control.decision import (
     Stop,
     World,
 )
-from tokenforge.control.reconcile import CALM_S, START_LIMIT_S, back_off_s, reconcile
+from tokenforge.control.reconcile import CALM_S, back_off_s, reconcile
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, can_step

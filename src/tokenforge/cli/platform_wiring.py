@@ -43,6 +43,7 @@ def make_control(
         new_id=lambda: uuid.uuid4().hex[:8],
         free_bytes=_free_bytes,
         drain_s=settings.drain_s,
+        start_limit_s=settings.start_limit_s,
         metrics=metrics,
         observing=settings.observing,
     )

@@ -81,7 +81,9 @@ class Sighting:
 
     `labels` are those it was launched with. `phase` is the last it told; a dead one keeps it. `stopping_since_s` (Unix
     seconds) is when its end was asked for, None when it was not. `cause` and `code` are why it failed, as it told;
-    `ending` how its process ended, where that is known. `last_words` are there once it failed or died.
+    `ending` how its process ended, where that is known. `last_words` are there until it is ready and once it failed
+    or died; then there are `oom_kills` too: how many processes the kernel has killed since its launch because memory
+    ran out.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Sighting:
     code: str | None = None
     ending: str = ""
     last_words: tuple[str, ...] = field(default=())
+    oom_kills: int = 0
 
 
 class Fleet(Protocol):

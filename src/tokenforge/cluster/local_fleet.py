@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import psutil
 from tokenforge.cluster.base import Launch, Sighting
 from tokenforge.cluster.fleet_files import FleetEntry, FleetFiles
 from tokenforge.cluster.local_group import kill_group, members
+from tokenforge.cluster.local_oom import oom_kills
 from tokenforge.cluster.local_worker import WORKER_MODULE, ending_of
 from tokenforge.cluster.process_mark import ProcessMark, is_alive, is_another, mark_of
 from tokenforge.domain.errors import StoreFailed, WorkerFailed
@@ -31,19 +32,27 @@ _REAP_LIMIT_S = 1.0
 
 @dataclass(slots=True)
 class _Child:
-    """A process that we started; `ended` says how, once it is known. `is_foreign`: its end was taken by others."""
+    """A process that we started; `ended` says how, once it is known. `is_foreign`: its end was taken by others.
+
+    `oom_kills` is what the kernel had counted before it was there.
+    """
 
     pid: int
+    oom_kills: int = 0
     ended: str | None = None
     is_foreign: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class LocalFleet:
-    """The workers whose files lie in `folder`. `lifeline_fd` is the read end they inherit, None for none."""
+    """The workers whose files lie in `folder`. `lifeline_fd` is the read end they inherit, None for none.
+
+    `oom_kills` counts processes that the kernel killed because memory ran out.
+    """
 
     folder: Path
     lifeline_fd: int | None = None
+    oom_kills: Callable[[], int] = oom_kills
     _children: dict[str, _Child] = field(default_factory=dict)
     _unreaped: list[_Child] = field(default_factory=list)
 
@@ -55,6 +64,7 @@ class LocalFleet:
         files = FleetFiles(self.folder)
         name = launch.spec.name
         entry = FleetEntry(name=name, labels=labels, launched_at_s=time.time(), host=launch.spec.host)
+        killed_before = self.oom_kills()
         try:
             files.begin(entry, launch.spec)
         except StoreFailed:
@@ -69,7 +79,7 @@ class LocalFleet:
                 f"worker {name} cannot be started with {launch.python}: {error.strerror}",
                 hint="Make the runtime's environment again: tokenforge runtimes install",
             ) from error
-        self._children[name] = _Child(pid)
+        self._children[name] = _Child(pid, oom_kills=killed_before)
         files.write(replace(entry, process=mark_of(pid)))
 
     async def look(self) -> Sequence[Sighting]:
@@ -137,6 +147,7 @@ class LocalFleet:
             alive = _is_running(child)
         said = None if state is None else state.said
         host = f"[{entry.host}]" if ":" in entry.host else entry.host
+        is_coming = said is None or said.phase in (WorkerPhase.STARTING, WorkerPhase.LOADING)
         is_failed = not alive or (said is not None and said.phase is WorkerPhase.FAILED)
         return Sighting(
             name=entry.name,
@@ -150,7 +161,8 @@ class LocalFleet:
             cause=None if said is None else said.cause,
             code=None if said is None else said.code,
             ending="" if child is None or child.ended is None else child.ended,
-            last_words=files.last_words(entry.name) if is_failed else (),
+            last_words=files.last_words(entry.name) if is_failed or is_coming else (),
+            oom_kills=self.oom_kills() - child.oom_kills if is_failed and child is not None else 0,
         )
 
 

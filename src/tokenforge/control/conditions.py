@@ -32,6 +32,8 @@ _REASONS = {
     "conflict": "ClusterRefused",
     "cluster_unreachable": "ClusterUnreachable",
 }
+_SIGKILL = "killed by SIGKILL"
+_ENGINE_GONE = ("EngineDied", "EngineFailed")
 _OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "MemoryError")
 
 
@@ -53,8 +55,13 @@ def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
     """Why a worker that nobody stopped is gone."""
     cause = worker.cause or (f"its worker {worker.ending}" if worker.ending else "its worker ended")
     reason = _REASONS.get(worker.code or "", "WorkerDied" if worker.cause is None else "EngineFailed")
+    is_killed = _SIGKILL in worker.ending
     if any(sign in f"{cause} {' '.join(worker.last_words)}" for sign in _OUT_OF_MEMORY):
         reason = "OutOfMemory"
+    elif worker.oom_kills and (is_killed or reason in _ENGINE_GONE):
+        reason, cause = "OutOfMemory", f"{cause}: memory ran out, and the kernel killed for it"
+    elif is_killed and worker.cause is None:
+        cause = f"{cause}, not by the kernel for want of memory: somebody sent it"
     return Trouble(
         reason=reason,
         message=cause,

@@ -32,12 +32,16 @@ class Preparation:
     ended_at_s: float = 0.0
 
 
+START_LIMIT_S = 900.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What is there of one deployment. `now_s` is Unix time, `now` the same as RFC 3339.
 
-    `stop_limit_s` is how long a worker may take to drain and end before it is killed. `demand` is what its clients ask,
-    None while no gateway says; `most` is how many replicas it may have beside those of other deployments.
+    `stop_limit_s` is how long a worker may take to drain and end before it is killed, `start_limit_s` how long it may
+    load its model. `demand` is what its clients ask, None while no gateway says; `most` is how many replicas it may have
+    beside those of other deployments.
     """
 
     sightings: Sequence[Sighting]
@@ -47,6 +51,7 @@ class World:
     stop_limit_s: float = 60.0
     demand: Demand | None = None
     most: int | None = None
+    start_limit_s: float = START_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)

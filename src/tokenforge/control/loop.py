@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from tokenforge.cluster.base import Fleet, Launch, Sighting
 from tokenforge.control.decision import (
     DEPLOYMENT_LABEL,
+    START_LIMIT_S,
     TEMPLATE_LABEL,
     Action,
     Forget,
@@ -69,6 +70,7 @@ class Control:
     new_id: Callable[[], str]
     free_bytes: Callable[[], float]
     drain_s: float = DRAIN_S
+    start_limit_s: float = START_LIMIT_S
     clock: Callable[[], float] = time.time
     tick_s: float = TICK_S
     lease_ttl_s: float = LEASE_TTL_S
@@ -146,6 +148,7 @@ class Control:
             now=time_text(self.clock()),
             stop_limit_s=self.drain_s + _END_S,
             demand=demand,
+            start_limit_s=self.start_limit_s,
         )
         decision = reconcile(deployment, world)
         if decision.observed != deployment.observed:

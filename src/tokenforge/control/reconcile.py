@@ -27,9 +27,6 @@ from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
 from tokenforge.protocol.worker_spec import WorkerPhase
 
-START_LIMIT_S = 900.0
-"""How long a worker may load its model."""
-
 CALM_S = 30.0
 """How long all replicas must serve until earlier failures are forgotten."""
 
@@ -149,7 +146,11 @@ def _trouble(scene: _Scene, world: World, *, before: Observed) -> Trouble | None
             return worker_trouble(worker, had_served=worker.name in served)
     late = [w for w in scene.current if _is_late(w, world)]
     if late:
-        return Trouble(reason="StartTimeout", message=f"worker {late[0].name} was not ready after {START_LIMIT_S:g} s")
+        return Trouble(
+            reason="StartTimeout",
+            message=f"worker {late[0].name} was not ready after {world.start_limit_s:g} s",
+            last_words=late[0].last_words,
+        )
     preparation = world.preparation
     if preparation is not None and preparation.error is not None and preparation.ended_at_s >= before.retry_at_s:
         return preparation_trouble(preparation.error)
@@ -210,7 +211,7 @@ def _overdue(scene: _Scene, world: World) -> list[Stop]:
 
 def _is_late(worker: Sighting, world: World) -> bool:
     is_coming = worker.phase in (WorkerPhase.STARTING, WorkerPhase.LOADING)
-    return is_coming and world.now_s - worker.launched_at_s > START_LIMIT_S
+    return is_coming and world.now_s - worker.launched_at_s > world.start_limit_s
 
 
 def _phase(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge import __version__
-from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, InvalidRequest
+from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, InvalidRequest, TargetUnreachable
 from tokenforge.domain.generation import (
     Capabilities,
     Chunk,
@@ -29,12 +29,15 @@ from tokenforge.runtimes.base import Recipe, RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams
 from tokenforge.runtimes.openai_answer import AnswerReader
 from tokenforge.runtimes.openai_command import ServerCommand
-from tokenforge.runtimes.openai_server import ANSWER_LIMIT_S, Server
+from tokenforge.runtimes.openai_server import Server
 from tokenforge.runtimes.openai_settings import read_openai_settings
 from tokenforge.runtimes.refusals import refuse_unfit
 
 _POLL_S = 0.25
 _LAST_BYTES_LIMIT_S = 1.0
+_THERE_LIMIT_S = 3.0
+"""How long a server that is said to run may not answer."""
+
 _FALLBACK_WINDOW = 1 << 20
 _ANY_ID = 1 << 31
 
@@ -154,14 +157,14 @@ class OpenAIRuntime:
             self._require_command(EngineDead, "the server ended")
 
     async def _wait_for_models(self, server: Server) -> Mapping[str, Mapping[str, object]]:
-        limit_s = self._settings.start_limit_s if self._command else ANSWER_LIMIT_S
+        limit_s = self._settings.start_limit_s if self._command else _THERE_LIMIT_S
         deadline = time.monotonic() + limit_s
         while (models := await self._models(server)) is None:
             self._require_command(EngineError, "the server ended while it started")
             if time.monotonic() > deadline:
                 words = self._command.last_words(3) if self._command is not None else ""
                 what = f"no answer from {server.base}v1/models in {limit_s:g} s" + (f": {words}" if words else "")
-                raise EngineError(what, hint="Is the server up?")
+                raise TargetUnreachable(what, hint="Is the server up?") if self._command is None else EngineError(what)
             await asyncio.sleep(_POLL_S)
         return models
 
