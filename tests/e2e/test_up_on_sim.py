@@ -101,9 +101,61 @@ def test_the_command_line_asks_streams_lists_and_prints_logs(platform: Up) -> No
     assert "Requested" in platform.run("logs", "tiny", "--events").stdout
 
 
+def test_every_command_prints_json_when_asked_here_or_of_a_named_server(platform: Up) -> None:
+    there = ("--server", platform.url, "--json")
+    prompt = ("infer", "synthetic:tiny", "hello", "--max-tokens", "4", *there)
+    assert json.loads(platform.run("deploy", "synthetic:tiny", "--runtime", "sim", "--name", "b", *there).stdout)[
+        "ready"
+    ]
+    assert len(json.loads(platform.run("deployments", *there).stdout)["deployments"]) == 2
+    assert json.loads(platform.run(*prompt).stdout)["usage"]["completion_tokens"] <= 4
+    streamed = [json.loads(line)["event"] for line in platform.run(*prompt, "--stream").stdout.splitlines()]
+    assert (set(streamed[:-1]), streamed[-1]) == ({"token"}, "done")
+    assert any("phase=ready" in line for line in json.loads(platform.run("logs", "b", *there).stdout)["lines"])
+    assert json.loads(platform.run("logs", "b", "--events", *there).stdout)["events"][0]["reason"] == "Requested"
+    assert json.loads(platform.run("delete", "b", *there).stdout)["status"] == "deleting"
+
+
+def test_runs_of_a_server_are_listed_shown_cancelled_and_reported_by_command(platform: Up) -> None:
+    long = {**BENCHMARK["workloads"][0], "name": "long", "duration_s": 300}
+    _, made = platform.call("POST", "/benchmarks/run", {**BENCHMARK, "workloads": [*BENCHMARK["workloads"], long]})
+    short, other = (run["id"] for run in made["runs"])
+    early = platform.run("runs", "report", short)
+    assert (early.returncode, "no report yet" in early.stderr) == (1, True)
+    assert {short, other} <= {run["id"] for run in json.loads(platform.run("runs", "list", "--json").stdout)["runs"]}
+    assert f"run {other} is cancelled" in platform.run("runs", "cancel", other).stdout
+    wait_for(lambda: platform.call("GET", f"/runs/{short}")[1]["status"] == "succeeded", limit_s=60)
+    shown = platform.run("runs", "show", short, "--events")
+    assert (shown.returncode, "succeeded" in shown.stdout, "trial 1" in shown.stdout) == (0, True, True)
+    assert platform.run("runs", "report", short).stdout.strip() == f"{platform.url}/runs/{short}/report"
+    again = platform.run("runs", "cancel", short)
+    assert (again.returncode, "is over: succeeded" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("logs", "nobody"), 2),
+        (("delete", "nobody"), 2),
+        (("runs", "show", "nobody"), 2),
+        (("runs", "cancel", "nobody"), 2),
+        (("infer", "nothing", "hello"), 2),
+        (("infer", "synthetic:tiny", "hello", "--max-tokens", "999999"), 2),
+        (("deploy", "synthetic:tiny", "--runtime", "sim", "--name", "tiny"), 1),
+        (("deploy", "synthetic:tiny", "--runtime", "sim", "--replicas", "many"), 2),
+    ],
+)
+def test_a_command_that_cannot_be_used_exits_with_2_and_one_that_failed_with_1(
+    platform: Up, words: tuple[str, ...], code: int
+) -> None:
+    done = platform.run(*words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.strip()
+
+
 def test_faults_of_a_command_are_told_with_their_fields(platform: Up) -> None:
     done = platform.run("deploy", "synthetic:tiny", "--runtime", "vlm")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "did you mean vllm?" in done.stderr
 
 

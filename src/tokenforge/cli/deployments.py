@@ -113,16 +113,23 @@ def delete(deployment: str, *, wait: bool, server: str | None, as_json: bool) ->
     return 0
 
 
-def logs(deployment: str, *, lines: int, events: bool, server: str | None) -> int:
+def logs(deployment: str, *, lines: int, events: bool, server: str | None, as_json: bool) -> int:
     """Its workers' logs, or its events."""
     path = f"/deployments/{quote(deployment, safe='')}"
     api = api_of(server)
     if not events:
-        sys.stdout.write(api.text(f"{path}/logs?lines={lines}"))
+        text = api.text(f"{path}/logs?lines={lines}")
+        if as_json:
+            print_json({"deployment": deployment, "lines": text.splitlines()})
+        else:
+            sys.stdout.write(text)
         return 0
-    for event in api.events("GET", f"{path}/events?follow=false"):
-        data = json.loads(event.data)
-        print(f"{data['at']}  {data['reason']}: {data['message']}")
+    happened = [json.loads(event.data) for event in api.events("GET", f"{path}/events?follow=false")]
+    if as_json:
+        print_json({"deployment": deployment, "events": happened})
+        return 0
+    for event in happened:
+        print(f"{event['at']}  {event['reason']}: {event['message']}")
     return 0
 
 

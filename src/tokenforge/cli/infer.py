@@ -16,7 +16,7 @@ def run(body: Mapping[str, object], *, server: str | None, as_json: bool) -> int
     """Ask; the text goes to standard output, its cost to standard error. 1 when a stream failed on its way."""
     api = api_of(server)
     if body["stream"]:
-        return _stream(api.events("POST", "/infer", body))
+        return _stream(api.events("POST", "/infer", body), as_json=as_json)
     answer: dict[str, Any] = api.call("POST", "/infer", body, limit_s=_LIMIT_S)
     if as_json:
         print_json(answer)
@@ -26,10 +26,14 @@ def run(body: Mapping[str, object], *, server: str | None, as_json: bool) -> int
     return 0
 
 
-def _stream(events: Iterator[SseEvent]) -> int:
+def _stream(events: Iterator[SseEvent], *, as_json: bool) -> int:
     for event in events:
         data = json.loads(event.data)
-        if event.event == "token":
+        if as_json:
+            print(json.dumps({"event": event.event, **data}, ensure_ascii=False), flush=True)
+            if event.event != "token":
+                return 0 if event.event == "done" else 1
+        elif event.event == "token":
             sys.stdout.write(data["text"])
             sys.stdout.flush()
         elif event.event == "done":

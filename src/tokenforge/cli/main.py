@@ -14,7 +14,11 @@ from tokenforge.cli.compare_words import compare
 from tokenforge.cli.parity_words import parity
 from tokenforge.cli.platform_commands import add_platform_commands
 from tokenforge.cli.runs_words import runs_app
-from tokenforge.domain.errors import InvalidInput, NotFound, TokenForgeError
+from tokenforge.cli.server_run_words import add_server_runs
+from tokenforge.domain.errors import InvalidInput, InvalidRequest, KeyReused, NotFound, TokenForgeError, TooLarge
+
+_UNUSABLE = frozenset(kind.code for kind in (InvalidInput, NotFound, InvalidRequest, TooLarge, KeyReused))
+"""Codes of what is wrong with the input, also where a server says so."""
 
 _HELP = "Deploy, serve and benchmark large language models across runtime engines, with numbers that hold."
 app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -113,6 +117,7 @@ def report(folder: Annotated[Path, typer.Argument(help="A folder that bench wrot
 
 
 app.add_typer(runs_app, name="runs")
+add_server_runs(runs_app)
 
 
 @app.command()
@@ -257,7 +262,7 @@ def run() -> None:
         app()
     except TokenForgeError as error:
         sys.stderr.write(f"error: {error}\n")
-        sys.exit(2 if isinstance(error, InvalidInput | NotFound) else 1)
+        sys.exit(2 if isinstance(error, InvalidInput | NotFound) or error.code in _UNUSABLE else 1)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(1)

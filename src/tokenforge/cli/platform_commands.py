@@ -90,11 +90,12 @@ def logs(
     lines: Annotated[int, typer.Option(help="Lines of each replica.", min=1)] = 200,
     events: Annotated[bool, typer.Option("--events", help="What happened to it, not its workers' logs.")] = False,
     server: Server = None,
+    as_json: Json = False,
 ) -> None:
     """Print the logs of a deployment's workers."""
     from tokenforge.cli import deployments as command
 
-    raise typer.Exit(command.logs(deployment, lines=lines, events=events, server=server))
+    raise typer.Exit(command.logs(deployment, lines=lines, events=events, server=server, as_json=as_json))
 
 
 def infer(
@@ -104,7 +105,9 @@ def infer(
     max_tokens: Annotated[int, typer.Option(help="The most tokens to make.", min=1)] = 128,
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0, max=2)] = 1.0,
     top_p: Annotated[float, typer.Option(help="Above 0, up to 1.")] = 1.0,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the answer as it comes.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the answer as it comes; with --json an event a line.")
+    ] = False,
     server: Server = None,
     as_json: Json = False,
 ) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-runs_app = typer.Typer(help="List past benchmarks; prune, export, import them.", invoke_without_command=True)
+_HELP = "List past benchmarks; prune, export, import them. Runs of a server: list, show, cancel, report."
+runs_app = typer.Typer(help=_HELP, invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
