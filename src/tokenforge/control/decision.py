@@ -40,8 +40,8 @@ class World:
     """What is there of one deployment. `now_s` is Unix time, `now` the same as RFC 3339.
 
     `stop_limit_s` is how long a worker may take to drain and end before it is killed, `start_limit_s` how long it may
-    load its model. `demand` is what its clients ask, None while no gateway says; `most` is how many replicas it may have
-    beside those of other deployments.
+    load its model. `demand` is what its clients ask, None while no gateway says; `most` is how many replicas it may
+    have beside those of other deployments.
     """
 
     sightings: Sequence[Sighting]
