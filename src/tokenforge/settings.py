@@ -47,6 +47,9 @@ class Settings:
     drain_s: float
     """`TOKENFORGE_DRAIN_S`: seconds that requests of a worker that is replaced may go on. Default 30; 0 cuts them."""
 
+    silence_limit_s: float
+    """`TOKENFORGE_SILENCE_LIMIT_S`: seconds that a worker may live and not answer until it is replaced. Default 30."""
+
     hold_s: float
     """`TOKENFORGE_HOLD_S`: seconds that a request waits for a place, or for a deployment to wake. Default 300."""
 
@@ -96,6 +99,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         server=env.get("TOKENFORGE_SERVER") or None,
         api_key=env.get("TOKENFORGE_API_KEY") or None,
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
+        silence_limit_s=_seconds(env, "TOKENFORGE_SILENCE_LIMIT_S", default=30.0),
         hold_s=_seconds(env, "TOKENFORGE_HOLD_S", default=300.0),
         start_limit_s=_seconds(env, "TOKENFORGE_START_S", default=900.0),
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,

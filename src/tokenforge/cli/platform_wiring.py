@@ -3,7 +3,9 @@
 import os
 import socket
 import sys
+import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,7 @@ from tokenforge.bench.environment import detect_accelerator
 from tokenforge.cli.platform_places import fleet_folder, new_id, now_text, platform_archive
 from tokenforge.cli.server import platform_folder, server_of
 from tokenforge.cluster.local_fleet import LocalFleet
+from tokenforge.cluster.probe import answers
 from tokenforge.control.bench_places import BenchPlaces
 from tokenforge.control.bench_process import BenchCommand
 from tokenforge.control.executor import Executor
@@ -20,6 +23,7 @@ from tokenforge.control.load_keys import LoadKeys
 from tokenforge.control.loop import Control
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Machine, prepare
+from tokenforge.control.probes import LIMIT_S, Probes
 from tokenforge.domain.runtime import Accelerator
 from tokenforge.settings import Settings
 from tokenforge.store.sql.store import Store
@@ -44,6 +48,8 @@ def make_control(
         free_bytes=_free_bytes,
         drain_s=settings.drain_s,
         start_limit_s=settings.start_limit_s,
+        silence_limit_s=settings.silence_limit_s,
+        probes=Probes(ask=partial(answers, limit_s=LIMIT_S), clock=time.monotonic),
         metrics=metrics,
         observing=settings.observing,
     )

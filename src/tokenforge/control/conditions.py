@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from tokenforge.cluster.base import Sighting
-from tokenforge.control.decision import Preparation, PreparationStatus
+from tokenforge.control.decision import Preparation, PreparationStatus, World
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, Scaling
 from tokenforge.domain.errors import EnvironmentFailed, TokenForgeError, WorkerFailed
 
@@ -71,6 +71,15 @@ def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
     )
 
 
+def silence_trouble(name: str, world: World, *, had_served: bool) -> Trouble:
+    """What is said of a worker that lives and does not answer, and of its end once it is given up."""
+    if name in world.hung:
+        message = f"worker {name} lives but did not answer for {world.silence_limit_s:g} s; it is killed and replaced"
+        return Trouble(reason="WorkerHung", message=message, had_served=had_served)
+    message = f"worker {name} lives but does not answer; it gets no requests until it does"
+    return Trouble(reason="WorkerSilent", message=message, had_served=had_served)
+
+
 def preparation_trouble(error: TokenForgeError) -> Trouble:
     """Why a worker could not even be launched."""
     last_words = error.last_words if isinstance(error, EnvironmentFailed | WorkerFailed) else ()
@@ -90,9 +99,10 @@ def conditions_of(
     now: str,
     is_updating: bool,
     scaling: Scaling | None = None,
+    silent: Trouble | None = None,
 ) -> tuple[Condition, ...]:
     """`Ready`, `Prepared`, `Healthy` and `Scaled`, each keeping its time while it stays as it was."""
-    healthy = _healthy(before, trouble, failures=failures)
+    healthy = _healthy(before, trouble or silent, failures=failures)
     fresh = [
         _ready(phase, wanted=wanted, ready=ready, is_updating=is_updating, healthy=healthy),
         _prepared(preparation, ready=ready),

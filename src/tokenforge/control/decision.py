@@ -1,8 +1,8 @@
 """What a reconciliation looks at and what it decides: plain data, so that every decision can be tested by itself."""
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tokenforge.cluster.base import Sighting
 from tokenforge.domain.demand import Demand
@@ -11,6 +11,10 @@ from tokenforge.domain.errors import TokenForgeError
 
 DEPLOYMENT_LABEL = "deployment"
 TEMPLATE_LABEL = "template"
+
+
+SILENT_OUT_S = 5.0
+"""Who has not answered for so long, or half of its limit, gets no more requests."""
 
 
 class PreparationStatus(enum.StrEnum):
@@ -41,7 +45,8 @@ class World:
 
     `stop_limit_s` is how long a worker may take to drain and end before it is killed, `start_limit_s` how long it may
     load its model. `demand` is what its clients ask, None while no gateway says; `most` is how many replicas it may
-    have beside those of other deployments.
+    have beside those of other deployments. `silent_s` tells for how long workers have not answered, and
+    `silence_limit_s` how long they may.
     """
 
     sightings: Sequence[Sighting]
@@ -52,6 +57,19 @@ class World:
     demand: Demand | None = None
     most: int | None = None
     start_limit_s: float = START_LIMIT_S
+    silent_s: Mapping[str, float] = field(default_factory=dict)
+    silence_limit_s: float = 30.0
+
+    @property
+    def silent(self) -> Collection[str]:
+        """Workers that have not answered for so long that nothing more should be asked of them."""
+        out_s = min(SILENT_OUT_S, self.silence_limit_s / 2)
+        return {name for name, silence_s in self.silent_s.items() if silence_s >= out_s}
+
+    @property
+    def hung(self) -> Collection[str]:
+        """Those that are to be replaced."""
+        return {name for name, silence_s in self.silent_s.items() if silence_s >= self.silence_limit_s}
 
 
 @dataclass(frozen=True, slots=True)

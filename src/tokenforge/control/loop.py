@@ -26,6 +26,7 @@ from tokenforge.control.decision import (
 )
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import require_free
+from tokenforge.control.probes import Probes
 from tokenforge.control.reconcile import reconcile
 from tokenforge.control.telling import tell_conditions, time_text
 from tokenforge.domain.demand import Demand
@@ -48,6 +49,7 @@ MAX_STARTING = 4
 """Workers that may come up at once on one machine: each imports an engine and reads weights."""
 
 DRAIN_S = 30.0
+SILENCE_LIMIT_S = 30.0
 _END_S = 30.0
 """How long a worker may take to end once it has drained."""
 
@@ -57,6 +59,7 @@ class Control:
     """One control process. `new_id` makes the unique part of worker names.
 
     `drain_s`: how long requests of a stopped worker may go on. `free_bytes`: memory that a new worker can still take.
+    `silence_limit_s`: how long a worker may leave the questions of `probes` unanswered until it is replaced.
     """
 
     deployments: Deployments
@@ -71,6 +74,8 @@ class Control:
     free_bytes: Callable[[], float]
     drain_s: float = DRAIN_S
     start_limit_s: float = START_LIMIT_S
+    silence_limit_s: float = SILENCE_LIMIT_S
+    probes: Probes | None = None
     clock: Callable[[], float] = time.time
     tick_s: float = TICK_S
     lease_ttl_s: float = LEASE_TTL_S
@@ -79,6 +84,7 @@ class Control:
     observing: Observing = field(default_factory=Observing)
     _renewed_s: float = field(default=0.0)
     _starting: int = field(default=0)
+    _silent_s: Mapping[str, float] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. Workers are left as they are: they belong to the machine, not to this process."""
@@ -111,6 +117,7 @@ class Control:
         by_deployment = _by_deployment(sightings)
         here = [deployment for deployment in deployments if deployment.spec.target is Placement.LOCAL]
         demands = await self._demands(here)
+        self._silent_s = {} if self.probes is None else self.probes.look(sightings)
         for deployment in here:
             await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease, demands.get(deployment.id))
         await self._clear(by_deployment)
@@ -149,6 +156,8 @@ class Control:
             stop_limit_s=self.drain_s + _END_S,
             demand=demand,
             start_limit_s=self.start_limit_s,
+            silent_s=self._silent_s,
+            silence_limit_s=self.silence_limit_s,
         )
         decision = reconcile(deployment, world)
         if decision.observed != deployment.observed:

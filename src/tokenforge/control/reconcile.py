@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tokenforge.cluster.base import Sighting
 from tokenforge.control.autoscale import Look, begin, decide
-from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, worker_trouble
+from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, silence_trouble, worker_trouble
 from tokenforge.control.decision import (
     TEMPLATE_LABEL,
     Action,
@@ -48,14 +48,18 @@ class _Scene:
     leaving: tuple[Sighting, ...]
     current: tuple[Sighting, ...]
     old: tuple[Sighting, ...]
+    silent: Collection[str]
 
     @property
     def ready(self) -> tuple[Sighting, ...]:
-        return tuple(worker for worker in self.current if worker.phase is WorkerPhase.READY)
+        return tuple(worker for worker in self.current if self.is_ready(worker))
+
+    def is_ready(self, worker: Sighting) -> bool:
+        return worker.phase is WorkerPhase.READY and worker.name not in self.silent
 
     @property
     def serving(self) -> int:
-        return len(self.ready) + sum(worker.phase is WorkerPhase.READY for worker in self.old)
+        return len(self.ready) + sum(self.is_ready(worker) for worker in self.old)
 
 
 def reconcile(deployment: Deployment, world: World) -> Decision:
@@ -82,11 +86,17 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
         conditions=conditions_of(
             phase, before=deployment.observed, scaling=before.scaling, wanted=wanted, ready=len(scene.ready),
             preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
-            is_updating=bool(scene.old),
+            is_updating=bool(scene.old), silent=_first_silent(scene, world),
         ),
     )  # fmt: skip
     forgetting = (Forget(worker.name) for worker in scene.dead)
     return Decision(actions=(*forgetting, *stopping, *starting), observed=observed)
+
+
+def _first_silent(scene: _Scene, world: World) -> Trouble | None:
+    """The silence of one that is not given up yet."""
+    silent = sorted(w.name for w in (*scene.current, *scene.old) if w.name in scene.silent)
+    return silence_trouble(silent[0], world, had_served=True) if silent else None
 
 
 def back_off_s(failures: int) -> float:
@@ -123,6 +133,7 @@ def _sort(template: str, world: World) -> _Scene:
         leaving=tuple(leaving),
         current=tuple(w for w in rest if w.labels.get(TEMPLATE_LABEL) == template),
         old=tuple(w for w in rest if w.labels.get(TEMPLATE_LABEL) != template),
+        silent=world.silent,
     )
 
 
@@ -151,6 +162,9 @@ def _trouble(scene: _Scene, world: World, *, before: Observed) -> Trouble | None
             message=f"worker {late[0].name} was not ready after {world.start_limit_s:g} s",
             last_words=late[0].last_words,
         )
+    hung = [w.name for w in (*scene.current, *scene.old) if w.name in world.hung]
+    if hung:
+        return silence_trouble(hung[0], world, had_served=hung[0] in served)
     preparation = world.preparation
     if preparation is not None and preparation.error is not None and preparation.ended_at_s >= before.retry_at_s:
         return preparation_trouble(preparation.error)
@@ -192,7 +206,7 @@ def _preparation_for(template: str, world: World) -> Preparation | None:
 
 def _retire(scene: _Scene, *, wanted: int) -> list[Stop]:
     """Those too many (not ready ones first, then the youngest), and those of an older spec once the new ones serve."""
-    by_worth = sorted(scene.current, key=lambda w: (w.phase is not WorkerPhase.READY, w.launched_at_s))
+    by_worth = sorted(scene.current, key=lambda w: (not scene.is_ready(w), w.launched_at_s))
     retired = [Stop(worker.name) for worker in by_worth[wanted:]]
     if len(scene.ready) >= wanted:
         retired += [Stop(worker.name) for worker in scene.old]
@@ -200,13 +214,14 @@ def _retire(scene: _Scene, *, wanted: int) -> list[Stop]:
 
 
 def _overdue(scene: _Scene, world: World) -> list[Stop]:
-    """Kill those that were asked long ago, and those that never came up."""
+    """Kill those that were asked long ago, those that never came up, and those that do not answer."""
     drained = [
         w for w in scene.leaving
         if w.stopping_since_s is not None and world.now_s - w.stopping_since_s > world.stop_limit_s
     ]  # fmt: skip
     late = [w for w in scene.current if _is_late(w, world)]
-    return [Stop(worker.name, is_forced=True) for worker in (*drained, *late)]
+    hung = [w for w in (*scene.current, *scene.old) if w.name in world.hung]
+    return [Stop(worker.name, is_forced=True) for worker in (*drained, *late, *hung)]
 
 
 def _is_late(worker: Sighting, world: World) -> bool:
@@ -240,10 +255,16 @@ def _replicas(scene: _Scene, world: World, *, before: Observed, stopping: Collec
         Replica(
             id=worker.name,
             template=worker.labels.get(TEMPLATE_LABEL, ""),
-            phase=ReplicaPhase.DRAINING if worker.name in leaving else ReplicaPhase(worker.phase.value),
+            phase=_replica_phase(worker, scene, leaving),
             url=worker.url,
             info=worker.info,
             ready_since_s=0.0 if worker.info is None else since.get(worker.name) or world.now_s,
         )
         for worker in sorted((*scene.current, *scene.old, *scene.failed, *scene.leaving), key=lambda w: w.name)
     )
+
+
+def _replica_phase(worker: Sighting, scene: _Scene, leaving: Collection[str]) -> ReplicaPhase:
+    if worker.name in leaving:
+        return ReplicaPhase.DRAINING
+    return ReplicaPhase.SILENT if worker.name in scene.silent else ReplicaPhase(worker.phase.value)

@@ -44,11 +44,12 @@ def can_step(now: Phase, then: Phase) -> bool:
 
 
 class ReplicaPhase(enum.StrEnum):
-    """Where one worker of a deployment stands."""
+    """Where one worker of a deployment stands. `silent`: it lives, served, and does not answer."""
 
     STARTING = "starting"
     LOADING = "loading"
     READY = "ready"
+    SILENT = "silent"
     DRAINING = "draining"
     FAILED = "failed"
 
