@@ -59,6 +59,7 @@ reference: $(READY) ## Write what is made from code: pages of docs/reference, th
 	@$(BIN)/python -m tokenforge.report.validity_page > docs/reference/validity-codes.md
 	@$(BIN)/python -m tokenforge.store.sql.migrate > src/tokenforge/store/sql/head.sql
 	@$(BIN)/python -m tokenforge.telemetry.reference > docs/reference/metrics.md
+	@$(BIN)/python -m tokenforge.telemetry.boards .
 
 clean: ## Remove the virtual environment and caches (not your runs)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
