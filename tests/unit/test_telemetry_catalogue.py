@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenforge.telemetry.catalogue import METRICS
+from tokenforge.telemetry.catalogue.benchmark import FINE_DURATIONS, FINE_TOKENS
 from tokenforge.telemetry.catalogue.definition import (
     DURATION_BUCKETS,
     TOKEN_BUCKETS,
@@ -69,6 +70,11 @@ def test_buckets_are_ten_a_decade_from_end_to_end() -> None:
 def test_no_bucket_is_wider_than_a_tenth_of_a_decade_below_100_s(buckets: tuple[float, ...]) -> None:
     steps = [high / low for low, high in itertools.pairwise(buckets) if high <= 100]
     assert max(steps) < 10**0.1 * 1.01
+
+
+@pytest.mark.parametrize("buckets", [FINE_DURATIONS, FINE_TOKENS])
+def test_a_quantile_at_the_load_generator_is_off_by_less_than_5_percent(buckets: tuple[float, ...]) -> None:
+    assert max(high / low for low, high in itertools.pairwise(buckets) if high <= 100) < 1.05
 
 
 def test_the_ends_are_those_of_the_set() -> None:

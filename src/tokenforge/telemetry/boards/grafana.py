@@ -130,7 +130,8 @@ def _only_labels() -> Json:
 def _source_variable() -> Json:
     return {
         "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "hide": 0,
-        "current": {}, "options": [], "refresh": 1, "regex": "", "multi": False, "includeAll": False,
+        "current": {"text": "default", "value": "default"}, "options": [], "refresh": 1,
+        "regex": "", "multi": False, "includeAll": False,
     }  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def _variable(variable: Variable) -> Json:
         }  # fmt: skip
     return {
         "name": variable.name, "label": variable.label, "type": "query", "datasource": _SOURCE, "hide": 0,
-        "query": {"query": variable.query, "refId": variable.name}, "definition": variable.query, "refresh": 2,
+        "query": {"query": variable.query, "refId": variable.name}, "refresh": 2,
         "multi": True, "includeAll": True, "allValue": ".*", "sort": 1, "regex": "", "options": [],
         "current": {"text": "All", "value": "$__all", "selected": True},
     }  # fmt: skip

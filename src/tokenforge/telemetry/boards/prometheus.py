@@ -56,7 +56,10 @@ def runbook_text(alert: Alert) -> str:
 def _fires(alert: Alert) -> dict[str, object]:
     labels = {**alert.fires.labels, "severity": alert.severity.value}
     summary = _LABEL.sub(lambda match: alert.fires.labels.get(match.group(1), ""), alert.summary)
-    expected = {"exp_labels": labels, "exp_annotations": {"summary": summary, "runbook": RUNBOOKS + alert.page}}
+    expected: dict[str, object] = {
+        "exp_labels": labels,
+        "exp_annotations": {"summary": summary, "runbook": RUNBOOKS + alert.page},
+    }
     return _test(alert, alert.fires.series, [expected], words="fires")
 
 
