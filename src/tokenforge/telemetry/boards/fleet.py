@@ -125,6 +125,11 @@ _PLATFORM = Row(
             ),
         ),
         Panel(
+            title="Tasks on the event loop",
+            text="Growing without end is a leak.",
+            queries=(Query(expr=total(engine.EVENT_LOOP_TASKS, by=("process",)), legend="{{process}}"),),
+        ),
+        Panel(
             title="Memory",
             text="By process.",
             unit="bytes",
