@@ -30,6 +30,20 @@ def test_a_process_that_died_without_a_word_is_not_told(tmp_path: Path) -> None:
         assert files.living() == ()
 
 
+def test_what_killed_processes_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    files = TargetFiles(tmp_path)
+    (tmp_path / "control-1.target.json").write_text('{"pid": 1, "started_s": 0.0, "labels": {}, "address": "a"}')
+    with files.said("control", CONTROL):
+        assert [path.name for path in tmp_path.iterdir()] == [f"control-{os.getpid()}.target.json"]
+
+
+def test_where_nothing_can_be_written_the_process_works_on_untold(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file stands where the folder should be")
+    files = TargetFiles(tmp_path / "taken")
+    with files.said("control", CONTROL):
+        assert files.living() == ()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x"}', '{"pid": 1, "started_s": 0, "labels": []}'])
 def test_a_broken_file_is_left_out(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.target.json").write_text(text)

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tokenforge.control.remainder import remainder, withdrawn
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
-from tokenforge.domain.errors import WorkerFailed
+from tokenforge.domain.errors import RunInterrupted, WorkerFailed
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.queued import QueuedBenchmark
 from tokenforge.domain.run import RunStatus
@@ -35,9 +36,16 @@ class BenchPlaces:
     gateway_url: Callable[[], str]
     formats: Formats
     new_id: Callable[[], str]
+    clock: Callable[[], float] = time.monotonic
+    ready_limit_s: float = READY_LIMIT_S
 
-    async def of(self, queued: QueuedBenchmark, lease: Lease) -> list[Mapping[str, str]] | None:
-        """Where the load goes, once all is ready; None when one of its runs was cancelled meanwhile."""
+    async def of(
+        self, queued: QueuedBenchmark, *, held: Callable[[], Lease], stop: asyncio.Event
+    ) -> list[Mapping[str, str]] | None:
+        """Where the load goes, once all is ready; None when one of its runs was cancelled meanwhile.
+
+        `held` is the lease, or raises LeaseLost. Raises RunInterrupted on `stop`, WorkerFailed when one does not come.
+        """
         benchmark = parse_benchmark(remainder(queued), formats=self.formats)
         if benchmark.order is Order.SEQUENTIAL:
             return []  # one engine at a time: the process starts them itself
@@ -45,11 +53,12 @@ class BenchPlaces:
         made: list[str] = json.loads(queued.facts.get("made", "[]"))
         for model in benchmark.models:
             for runtime in benchmark.runtimes:
-                deployment, is_new = await self._ensure(queued, benchmark, model, runtime)
+                identity = DeploymentId(self.new_id())
+                await self._remember(queued, [*made, identity], held())  # before it is made: it is never left over
+                deployment, is_new = await self._ensure(queued, benchmark, model, runtime, identity=identity)
                 places[str(model), str(runtime)] = deployment.id
                 made += [deployment.id] if is_new else []
-                await self._remember(queued, made, lease)
-        if not await self._until_ready(queued, tuple(places.values())):
+        if not await self._until_ready(queued, tuple(places.values()), held=held, stop=stop):
             return None
         base = self.gateway_url()
         return [
@@ -58,9 +67,15 @@ class BenchPlaces:
         ]
 
     async def _ensure(
-        self, queued: QueuedBenchmark, benchmark: Benchmark, model: ModelRef, runtime: RuntimeRef
+        self,
+        queued: QueuedBenchmark,
+        benchmark: Benchmark,
+        model: ModelRef,
+        runtime: RuntimeRef,
+        *,
+        identity: DeploymentId,
     ) -> tuple[Deployment, bool]:
-        """A deployment that is as the benchmark wants it: one that is there, or a new one."""
+        """A deployment that is as the benchmark wants it: one that is there, or a new one of that id."""
         spec = DeploymentSpec(
             name=f"bench-{default_name(model, runtime)}",
             model=model,
@@ -76,25 +91,30 @@ class BenchPlaces:
             if there.template == wanted.template and _is_steady(there) and not deployment.is_deleting:
                 return deployment, False
         await self.events.append(queued.id, reason="Progress", message=f"deploying {model} on {runtime}")
-        return await self.deployments.create(
-            spec, identity=DeploymentId(self.new_id()), idempotency=None, is_name_chosen=False
-        )
+        return await self.deployments.create(spec, identity=identity, idempotency=None, is_name_chosen=False)
 
-    async def _until_ready(self, queued: QueuedBenchmark, wanted: tuple[DeploymentId, ...]) -> bool:
-        """Wait; False when a run was cancelled. Raises WorkerFailed with the cause when one keeps failing."""
-        async with asyncio.timeout(READY_LIMIT_S):
-            while True:
-                there = [await self.deployments.get(identity) for identity in wanted]
-                if all(deployment.is_ready for deployment in there):
-                    return True
-                for deployment in there:
-                    healthy = deployment.observed.condition("Healthy")
-                    if deployment.observed.failures >= MOST_FAILURES and healthy is not None and not healthy.is_true:
-                        message = f"deployment {deployment.spec.name} does not come up: {healthy.message}"
-                        raise WorkerFailed(message, last_words=healthy.last_words)
-                if withdrawn(await self.benchmarks.get(queued.id)) != withdrawn(queued):
-                    return False
-                await asyncio.sleep(POLL_S)
+    async def _until_ready(
+        self,
+        queued: QueuedBenchmark,
+        wanted: tuple[DeploymentId, ...],
+        *,
+        held: Callable[[], Lease],
+        stop: asyncio.Event,
+    ) -> bool:
+        """Wait; False when a run was cancelled."""
+        until_s = self.clock() + self.ready_limit_s
+        while True:
+            held()
+            there = [await self.deployments.get(identity) for identity in wanted]
+            if all(deployment.is_ready for deployment in there):
+                return True
+            for deployment in there:
+                _require_hope(deployment, is_late=self.clock() > until_s, limit_s=self.ready_limit_s)
+            if withdrawn(await self.benchmarks.get(queued.id)) != withdrawn(queued):
+                return False
+            if stop.is_set():
+                raise RunInterrupted("control was asked to end")
+            await asyncio.sleep(POLL_S)
 
     async def _remember(self, queued: QueuedBenchmark, made: list[str], lease: Lease) -> None:
         """What was made for it is removed with it, by whoever leads then."""
@@ -105,3 +125,14 @@ class BenchPlaces:
 def _is_steady(there: DeploymentSpec) -> bool:
     """Whether its replicas stay as they are while a benchmark is measured: none may come or go by the load itself."""
     return there.replicas > 0 and there.autoscale is None
+
+
+def _require_hope(deployment: Deployment, *, is_late: bool, limit_s: float) -> None:
+    """Raise WorkerFailed, with the cause, when it will not come up."""
+    healthy = deployment.observed.condition("Healthy")
+    if deployment.observed.failures >= MOST_FAILURES and healthy is not None and not healthy.is_true:
+        message = f"deployment {deployment.spec.name} does not come up: {healthy.message}"
+        raise WorkerFailed(message, last_words=healthy.last_words)
+    if is_late and not deployment.is_ready:
+        phase = deployment.observed.phase
+        raise WorkerFailed(f"deployment {deployment.spec.name} was not ready after {limit_s:g} s: it is {phase}")

@@ -21,7 +21,15 @@ from tokenforge.control.patience import patiently
 from tokenforge.control.remainder import remainder, withdrawn
 from tokenforge.control.results import ending_of, read_result
 from tokenforge.domain.deployment import DeploymentId
-from tokenforge.domain.errors import LeaseLost, NotFound, StoreFailed, StoreUnavailable, TokenForgeError, WorkerFailed
+from tokenforge.domain.errors import (
+    LeaseLost,
+    NotFound,
+    RunInterrupted,
+    StoreFailed,
+    StoreUnavailable,
+    TokenForgeError,
+    WorkerFailed,
+)
 from tokenforge.domain.queued import QueuedBenchmark
 from tokenforge.domain.run import RunStatus
 from tokenforge.store.archive import Archive
@@ -116,7 +124,7 @@ class Executor:
             now = await self._step(queued, RunStatus.PREPARING, lease, facts=facts)
             if now.status is not RunStatus.PREPARING:
                 return  # cancelled in this very moment
-            while (targets := await self.places.of(now, lease)) is None:
+            while (targets := await self.places.of(now, held=self._held, stop=stop)) is None:
                 now = await self.benchmarks.get(queued.id)
                 if not now.open_runs:
                     return
@@ -124,6 +132,8 @@ class Executor:
         except (LeaseLost, StoreUnavailable):
             is_left_to_next = True
             raise
+        except RunInterrupted as error:
+            await self._step(queued, RunStatus.INTERRUPTED, self._held(), cause=error.message)
         except (TokenForgeError, OSError) as error:
             await self._fail(queued, error)
         finally:

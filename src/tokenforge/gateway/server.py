@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
-
+from tokenforge import __version__
 from tokenforge.gateway.admin.app import admin_app
 from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
 from tokenforge.gateway.admin.hot_operations import HotReads
@@ -33,6 +32,7 @@ from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
 from tokenforge.protocol.serving import LAST_BYTES_S
 from tokenforge.store.base import Demands, Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
+from tokenforge.telemetry.page import new_registry
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         router=router,
         upstream=Upstream(),
         guard=ring,
-        metrics=GatewayMetrics(CollectorRegistry()),
+        metrics=GatewayMetrics(new_registry(__version__)),
         refresh=feed.refresh,
         reporter=reporter,
         new_id=names.new,
@@ -128,14 +128,25 @@ async def serve(parts: GatewayParts, *, listener: socket.socket, limits: Limits)
     feeding = asyncio.create_task(feed.run(asyncio.Event()))
     is_served = asyncio.Event()
     reporting = asyncio.create_task(app.plane.reporter.run(is_served))
-    await stop.wait()
+    await until_asked(stop, feeding, reporting)
     app.plane.is_draining = True
     if app.plane.in_flight:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await app.plane.empty.wait()
     await server.end(limit_s=LAST_BYTES_S)
-    feeding.cancel()
     is_served.set()
     await reporting
     await app.plane.upstream.close()
+    feeding.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await feeding  # what it did not foresee ends the process too: `up` starts another
+
+
+async def until_asked(stop: asyncio.Event, *needed: "asyncio.Task[None]") -> None:
+    """Wait for `stop`, or for the end of a task that is needed: a table that goes stale unseen serves the dead."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopped, *needed}, return_when=asyncio.FIRST_COMPLETED)
+    if not stopped.done():
+        _log.error("a task that the gateway needs has ended; ending too")
+    stopped.cancel()

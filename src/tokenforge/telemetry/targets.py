@@ -33,8 +33,10 @@ class TargetFiles:
 
     @contextlib.contextmanager
     def said(self, name: str, target: MetricsTarget) -> Iterator[None]:
-        """Say where this process's page is, as long as the block lasts."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Say where this process's page is, as long as the block lasts. Files of the dead go.
+
+        Where nothing can be written, nobody is told.
+        """
         path = self.folder / f"{name}-{os.getpid()}{_SUFFIX}"
         content = {
             "address": target.address,
@@ -42,18 +44,28 @@ class TargetFiles:
             "pid": os.getpid(),
             "started_s": psutil.Process().create_time(),
         }
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(path)
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_text(json.dumps(content), encoding="utf-8")
+            partial.replace(path)
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def living(self) -> tuple[MetricsTarget, ...]:
         """What living processes said, by the files' names; files that can't be read are left out."""
         found = (self._read(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}")))
         return tuple(target for target in found if target is not None)
+
+    def _sweep(self) -> None:
+        """Remove what processes left that were killed."""
+        for path in self.folder.glob(f"*{_SUFFIX}"):
+            if self._read(path) is None:
+                path.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> MetricsTarget | None:
         try:
