@@ -10,7 +10,7 @@ K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.
 .PHONY: help run-api bench bench-harness test check lint types contracts test-science unit fuzz-api reference clean
 
 help: ## Show these lines
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 15
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## ?/\1\t/' | expand -t 15
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
@@ -34,6 +34,12 @@ test: $(READY) ## Run all tests: unit, contract, integration with real engines, 
 test-k8s: $(READY) ## Run the tests of clusters on KUBECONFIG's, or on a real control plane built here (ARGS="-k ...")
 	@if [ -n "$$KUBECONFIG" ]; then $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "$$KUBECONFIG" $(ARGS); \
 	else PYTHONPATH=dev $(BIN)/python -m servers.kubernetes $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "{kubeconfig}" --restart-api "{restart}" --api-faults 30 --timeout 900 $(ARGS); fi
+
+deploy-k8s: ## Put the platform on kubectl's cluster, wait, print its address (ARGS=path/of/an/overlay)
+	@deploy/kubernetes/deploy $(ARGS)
+
+undeploy-k8s: ## Take the platform and its deployments off kubectl's cluster (ARGS=--all: the namespace too)
+	@deploy/kubernetes/undeploy $(ARGS)
 
 test-science: $(READY) ## Run the statistical tests with their full repeats, print what they found (ARGS="--seed 7")
 	@$(BIN)/python -m pytest -m science --timeout=1800 $(ARGS)

@@ -167,7 +167,8 @@ def control_plane() -> Iterator[ControlPlane]:
 def main(arguments: list[str]) -> int:
     """Run a command against one."""
     begun = time.monotonic()
-    with control_plane() as plane:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    with control_plane() as plane, contextlib.ExitStack() as stack:
         print(f"a control plane is up after {time.monotonic() - begun:.1f} s", file=sys.stderr)
         told = plane.folder / "restarts"
         told.write_text("0")
@@ -180,6 +181,7 @@ def main(arguments: list[str]) -> int:
             env={**os.environ, "KUBECONFIG": str(plane.kubeconfig)},
         )
         done = 0
+        stack.callback(running.terminate)
         while running.poll() is None:
             time.sleep(0.02)
             if asked:

@@ -13,6 +13,7 @@ from hollow_node import Fate
 from kube_server import KubeServer
 from manifest_samples import GPU_SPEC, RICH_SITE, deployment_of
 from placement_rigs import ClusterPlace, real_place, twin_place
+from ruamel.yaml import YAML
 
 from tokenforge.cluster.base import Standing
 from tokenforge.cluster.kubernetes.api import MANAGER
@@ -26,7 +27,9 @@ from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import ClusterRefused, TokenForgeError
 from tokenforge.protocol.worker_spec import WorkerPhase
 
-LIMIT_S = 60.0
+RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "base" / "rbac.yaml"
+LIMIT_S = 240.0
+"""Longer than a real API server takes to start on a machine that does much else."""
 
 
 @dataclass(slots=True)
@@ -260,6 +263,31 @@ async def test_a_new_look_finds_what_an_earlier_one_made(stage: Stage) -> None:
         assert found.generation == 1
     finally:
         await other.close()
+
+
+async def test_the_role_of_control_is_enough_and_reads_no_secret(stage: Stage) -> None:
+    if stage.server is not None:
+        pytest.skip("a twin knows no roles")
+    space = stage.place.site.namespace
+    for value in YAML(typ="safe", pure=True).load_all(RBAC.read_text()):
+        group = "api/v1" if value["apiVersion"] == "v1" else f"apis/{value['apiVersion']}"
+        path = f"/{group}/namespaces/{space}/{value['kind'].lower()}s/{value['metadata']['name']}"
+        await stage.place.node.api.apply(path, {**value, "metadata": {**value["metadata"], "namespace": space}})
+    control = stage.place.orchestrator()
+    control.api._client.headers["Impersonate-User"] = f"system:serviceaccount:{space}:tokenforge-control"
+    limited = Stage(stage.place, control, None)
+    deployment = stage.deployment()
+    try:
+        await limited.until(deployment, lambda standing: standing is None)
+        await control.apply(deployment)
+        await limited.until(deployment, serves(1))
+        with pytest.raises(ClusterRefused, match="cannot list resource") as caught:
+            await control.api.list(f"/api/v1/namespaces/{space}/secrets", params={})
+        assert caught.value.code == "cluster_forbidden"
+        await control.remove(deployment.id)
+        await limited.until(deployment, lambda standing: standing is None)
+    finally:
+        await control.close()
 
 
 async def test_a_server_that_fails_again_and_again_loses_nothing(

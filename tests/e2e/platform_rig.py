@@ -84,7 +84,7 @@ def up(home: Path, **settings: str) -> Iterator[Up]:
         process = subprocess.Popen([*COMMAND, "up", "--port", str(port)], env=env, stdout=log, stderr=log)
     platform = Up(process, url, env)
     try:
-        wait_for(lambda: is_live(url), limit_s=20)
+        wait_for(lambda: is_live(url), limit_s=60)
         yield platform
     finally:
         if process.poll() is None:

@@ -15,6 +15,7 @@ from typing import Any
 from kube_store import now_text
 
 from tokenforge.cluster.kubernetes.api import Api
+from tokenforge.cluster.kubernetes.pods import is_ready
 from tokenforge.domain.errors import ClusterRefused, ClusterUnreachable
 
 JsonObject = dict[str, Any]
@@ -105,7 +106,7 @@ class HollowNode:
             if self.on_start is not None and fate_of(pod) is Fate.SERVES:
                 await self.on_start(pod, address)
         fate = fate_of(pod)
-        if self._said.get(meta["uid"]) is not fate:
+        if self._said.get(meta["uid"]) is not fate or is_ready(pod) is not (fate is Fate.SERVES):
             await self._call("PATCH", f"{path}/status", {"status": _status(fate, pod, address)}, kind=_MERGE)
             self._said[meta["uid"]] = fate
             if fate is Fate.PROBE:

@@ -8,26 +8,38 @@ from dataclasses import dataclass
 from kube_apply import Owners
 from kube_store import JsonObject, Key, KubeStore
 
+Used = dict[str, dict[str, float]]
+"""What is asked of each node, by kind."""
+
 _UNITS = {"Mi": 1 << 20, "Gi": 1 << 30, "Ki": 1 << 10, "m": 0.001}
 
 
 @dataclass(slots=True)
 class Controllers:
-    """All of them on one store."""
+    """All of them on one store. `pause_s`: how long changes are gathered before they are acted on."""
 
     store: KubeStore
+    pause_s: float = 0.0
 
     async def run(self) -> None:
         """Work whenever something changed, until cancelled."""
         while True:
             news, version = self.store.news, self.store.version
             self._collect_garbage()
+            owned = self._pods_by_owner()
             for key, deployment in self.store.list("apps/v1/deployments", None):
-                self._reconcile(key, deployment)
+                self._reconcile(key, deployment, owned.get(deployment["metadata"]["uid"], []))
             self._schedule()
             if self.store.version == version:
                 await news.wait()
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.pause_s)
+
+    def _pods_by_owner(self) -> dict[str, list[tuple[Key, JsonObject]]]:
+        owned: dict[str, list[tuple[Key, JsonObject]]] = {}
+        for key, pod in self.store.list("v1/pods", None):
+            for owner in pod["metadata"].get("ownerReferences", []):
+                owned.setdefault(owner["uid"], []).append((key, pod))
+        return owned
 
     def _collect_garbage(self) -> None:
         living = {value["metadata"]["uid"] for value in self.store.objects.values()}
@@ -47,13 +59,12 @@ class Controllers:
         if not owned:
             self.store.drop_finalizer(key, "foregroundDeletion")
 
-    def _reconcile(self, key: Key, deployment: JsonObject) -> None:
+    def _reconcile(self, key: Key, deployment: JsonObject, pods: list[tuple[Key, JsonObject]]) -> None:
         """Rolling: one pod more than wanted at most, and an old one ends only when a new one serves in its place."""
         if "deletionTimestamp" in deployment["metadata"]:
             return
         wanted = deployment["spec"].get("replicas", 1)
         mark = _mark(deployment)
-        pods = [(k, p) for k, p in self.store.list("v1/pods", key[1]) if _is_owned(p, by=deployment)]
         staying = [(k, p) for k, p in pods if "deletionTimestamp" not in p["metadata"]]
         new = [(k, p) for k, p in staying if p["metadata"]["annotations"].get("mark") == mark]
         old = [(k, p) for k, p in staying if p["metadata"]["annotations"].get("mark") != mark]
@@ -102,13 +113,19 @@ class Controllers:
             "observedGeneration": deployment["metadata"]["generation"], "updatedReplicas": new, "readyReplicas": ready,
             "conditions": conditions,
         }  # fmt: skip
-        self.store.patch_status(key, status)
+        if deployment.get("status") != status:
+            self.store.patch_status(key, status)
 
     def _schedule(self) -> None:
-        for key, pod in self.store.list("v1/pods", None):
+        pods = self.store.list("v1/pods", None)
+        used: Used = {}
+        for _, pod in pods:
+            if pod["spec"].get("nodeName"):
+                _use(used, pod["spec"]["nodeName"], pod)
+        for key, pod in pods:
             if pod["spec"].get("nodeName"):
                 continue
-            chosen, message = self._place_for(pod)
+            chosen, message = self._place_for(pod, used)
             if chosen is None:
                 condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
                 self.store.patch_status(key, {"conditions": [condition]})
@@ -118,30 +135,37 @@ class Controllers:
             bound.setdefault("status", {})["conditions"] = [{"type": "PodScheduled", "status": "True"}]
             self.store.owners.setdefault(key, Owners())
             self.store.replace(key, bound, manager="scheduler")
+            _use(used, chosen, pod)
 
-    def _place_for(self, pod: JsonObject) -> tuple[str | None, str]:
+    def _place_for(self, pod: JsonObject, used: Used) -> tuple[str | None, str]:
         """A node with room, or the sentence that a scheduler says."""
         nodes = self.store.list("v1/nodes", None)
         reasons: dict[str, int] = {}
         for _, node in nodes:
-            lacks = self._lacks(node, pod)
+            lacks = _lacks(node, pod, used.get(node["metadata"]["name"], {}))
             if not lacks:
                 return str(node["metadata"]["name"]), ""
             reasons[lacks] = reasons.get(lacks, 0) + 1
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         return None, f"0/{len(nodes)} nodes are available: {told or 'no nodes'}."
 
-    def _lacks(self, node: JsonObject, pod: JsonObject) -> str:
-        labels = node["metadata"].get("labels", {})
-        if any(labels.get(name) != value for name, value in pod["spec"].get("nodeSelector", {}).items()):
-            return "node(s) didn't match Pod's node affinity/selector"
-        name = node["metadata"]["name"]
-        there = [p for _, p in self.store.list("v1/pods", None) if p["spec"].get("nodeName") == name]
-        for kind, asked in _requests(pod).items():
-            room = quantity(node.get("status", {}).get("allocatable", {}).get(kind, "0"))
-            if sum(_requests(p).get(kind, 0.0) for p in there) + asked > room:
-                return f"Insufficient {kind}"
-        return ""
+
+def _lacks(node: JsonObject, pod: JsonObject, used: dict[str, float]) -> str:
+    """What of the node keeps the pod off it, in a scheduler's words; empty when nothing does."""
+    labels = node["metadata"].get("labels", {})
+    if any(labels.get(name) != value for name, value in pod["spec"].get("nodeSelector", {}).items()):
+        return "node(s) didn't match Pod's node affinity/selector"
+    room = node.get("status", {}).get("allocatable", {})
+    for kind, asked in _requests(pod).items():
+        if used.get(kind, 0.0) + asked > quantity(room.get(kind, "0")):
+            return f"Insufficient {kind}"
+    return ""
+
+
+def _use(used: Used, node: str, pod: JsonObject) -> None:
+    for kind, asked in _requests(pod).items():
+        there = used.setdefault(node, {})
+        there[kind] = there.get(kind, 0.0) + asked
 
 
 def quantity(text: str) -> float:

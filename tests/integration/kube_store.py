@@ -37,6 +37,7 @@ class KubeStore:
     version: int = 1000
     forgotten: int = 0
     objects: dict[Key, JsonObject] = field(default_factory=dict)
+    by_collection: dict[str, dict[Key, JsonObject]] = field(default_factory=dict)
     owners: dict[Key, Owners] = field(default_factory=dict)
     log: list[tuple[int, str, str, JsonObject]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,8 +52,8 @@ class KubeStore:
         """Those of a collection."""
         return [
             (key, value)
-            for key, value in sorted(self.objects.items())
-            if key[0] == collection and (namespace is None or key[1] == namespace)
+            for key, value in sorted(self.by_collection.get(collection, {}).items())
+            if namespace is None or key[1] == namespace
         ]
 
     def create(self, key: Key, value: JsonObject, *, manager: str) -> JsonObject:
@@ -159,11 +160,13 @@ class KubeStore:
         self.version += 1
         value["metadata"]["resourceVersion"] = str(self.version)
         self.objects[key] = value
+        self.by_collection.setdefault(key[0], {})[key] = value
         self._tell(kind, key, value)
         return value
 
     def _remove(self, key: Key) -> JsonObject:
         value = copy.deepcopy(self.objects.pop(key))
+        del self.by_collection[key[0]][key]
         self.owners.pop(key, None)
         self.version += 1
         value["metadata"]["resourceVersion"] = str(self.version)

@@ -12,7 +12,6 @@ from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.protocol.deploy import ClusterOffer, parse_deploy, parse_patch
 from tokenforge.protocol.deployment_answer import spec_answer, spec_from_stored, spec_to_stored
 from tokenforge.protocol.infer import Gathered, completion_body, parse_infer
-from tokenforge.protocol.replica_rules import require_room
 from tokenforge.protocol.sse import SseEvent
 
 BODY = {"model": "meta-llama/Llama-3-8b-instruct", "runtime": "vllm", "quant": "fp16"}
@@ -225,19 +224,3 @@ def test_replicas_of_an_autoscaled_deployment_are_not_set_by_hand() -> None:
     assert (off.replicas, off.autoscale) == (2, None)
     on = parse_patch({"autoscale": {**RULE, "min": 3}}, spec, quants=quants, most_replicas=8)
     assert on.replicas == 3
-
-
-def test_all_deployments_together_have_no_more_than_the_machine_is_for() -> None:
-    idle = deploy(autoscale=RULE)
-    require_room(deploy(replicas=3), [deploy(replicas=4), idle], most=8)
-    with pytest.raises(InvalidInput, match="TOKENFORGE_MOST_REPLICAS") as caught:
-        require_room(deploy(replicas=4), [deploy(replicas=4), idle], most=8)
-    (fault,) = caught.value.faults
-    assert (fault.field, fault.value) == ("replicas", 4)
-    assert fault.message == "is too many beside 5 of other deployments: 8 in all may run on this machine"
-
-
-def test_what_a_cluster_runs_takes_no_room_here() -> None:
-    there = replace(deploy(replicas=8), target=Placement.KUBERNETES)
-    require_room(deploy(replicas=8), [there], most=8)
-    require_room(there, [deploy(replicas=8)], most=8)

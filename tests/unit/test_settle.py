@@ -9,7 +9,7 @@ from tokenforge.cluster.base import Sighting, Standing
 from tokenforge.control.conditions import _REASONS
 from tokenforge.control.decision import Remove, Withdraw
 from tokenforge.control.settle import ClusterWorld, settle
-from tokenforge.domain.deployment import Deployment
+from tokenforge.domain.deployment import Autoscale, Deployment
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
 from tokenforge.domain.errors import ClusterRefused, TokenForgeError
 from tokenforge.protocol.worker_spec import WorkerPhase
@@ -60,6 +60,17 @@ def test_pods_of_an_older_template_serve_and_make_nothing_ready() -> None:
 def test_a_workload_of_an_older_generation_makes_nothing_ready() -> None:
     deployment = replace(deployment_of(generation=2), observed=_starting())
     assert seen(standing(pod(), generation=1), deployment).phase is Phase.DEGRADED
+
+
+def test_where_the_cluster_scales_its_number_is_the_one_that_is_wanted() -> None:
+    spec = replace(SPEC, replicas=3, autoscale=Autoscale(min=1, max=9, target=8))
+    deployment = replace(deployment_of(spec), observed=_starting())
+    scaled = seen(standing(pod(), replicas=1, scaled_by="in_flight"), deployment)
+    assert (scaled.phase, scaled.condition("Scaled").message) == (  # type: ignore[union-attr]
+        Phase.READY, "the cluster's autoscaler wants 1 by in_flight",
+    )  # fmt: skip
+    stays = seen(standing(pod(), replicas=3), deployment)
+    assert (stays.phase, stays.condition("Scaled").reason) == (Phase.DEGRADED, "NoMetric")  # type: ignore[union-attr]
 
 
 def test_a_pod_that_drains_does_not_count_and_gets_no_requests() -> None:

@@ -129,13 +129,16 @@ class Standing:
     """How a deployment stands on a cluster.
 
     `generation` is the one that its workload was last made from, `template` what pods of that are labelled with, as in
-    `labels` of the sightings. `trouble` is what keeps the cluster from making pods at all. `is_ending`: its end was
-    asked for, and is not over.
+    `labels` of the sightings. `replicas` is how many the workload wants now; `scaled_by` the metric that the cluster
+    itself scales it by, empty where it does not. `trouble` is what keeps the cluster from making pods at all.
+    `is_ending`: its end was asked for, and is not over.
     """
 
     generation: int
     template: str
     pods: tuple[Sighting, ...] = ()
+    replicas: int = 0
+    scaled_by: str = ""
     trouble: TokenForgeError | None = None
     is_ending: bool = False
 

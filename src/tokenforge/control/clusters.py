@@ -23,8 +23,10 @@ from tokenforge.telemetry.control_metrics import ControlMetrics
 _log = logging.getLogger(__name__)
 
 TICK_S = 0.2
-RESYNC_S = 30.0
+RESYNC_S = 300.0
 """How often everything is gone through though there is no news."""
+
+_MOST_PAUSE_S = 2.0
 
 AT_ONCE = 8
 """Deployments whose objects are sent to the API server at the same time."""
@@ -49,6 +51,7 @@ class ClusterControl:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. What runs on the cluster goes on."""
         while not stop.is_set():
+            began_s = time.monotonic()
             try:
                 await self.turn()
             except LeaseLost:
@@ -56,7 +59,7 @@ class ClusterControl:
             except TokenForgeError as error:
                 _log.error("a turn for the cluster failed, the next one tries again: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), timeout=self.tick_s)
+                await asyncio.wait_for(stop.wait(), timeout=_pause_s(time.monotonic() - began_s, least_s=self.tick_s))
 
     async def turn(self) -> None:
         """One pass over everything, if there is news or something is due."""
@@ -139,3 +142,8 @@ class ClusterControl:
         for identity in there - wanted:
             with contextlib.suppress(ClusterUnreachable):
                 await self.orchestrator.remove(identity)
+
+
+def _pause_s(turn_s: float, *, least_s: float) -> float:
+    """Long turns are followed by long pauses, so that news without end do not take more than a fifth of the time."""
+    return max(least_s, min(_MOST_PAUSE_S, 4.0 * turn_s))

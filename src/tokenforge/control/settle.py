@@ -11,7 +11,7 @@ from tokenforge.control.conditions import Trouble, conditions_of, preparation_tr
 from tokenforge.control.decision import TEMPLATE_LABEL, Action, Decision, Remove, Withdraw
 from tokenforge.control.reconcile import back_off_s
 from tokenforge.domain.deployment import Deployment
-from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, can_step
+from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
 from tokenforge.domain.errors import TokenForgeError
 from tokenforge.protocol.worker_spec import WorkerPhase
 
@@ -42,15 +42,18 @@ def settle(deployment: Deployment, world: ClusterWorld) -> Decision:
     serving = ready + sum(pod.phase is WorkerPhase.READY for pod in old)
     trouble = _trouble(world, current)
     counted = _counted(deployment, world, trouble)
-    phase = _phase(deployment, ready=ready, serving=serving, has_trouble=trouble is not None)
+    scaling = _scaling(deployment, standing)
+    wanted = deployment.spec.replicas if scaling is None else scaling.replicas
+    phase = _phase(deployment, wanted=wanted, ready=ready, serving=serving, has_trouble=trouble is not None)
     replicas = _replicas(deployment, world)
     observed = replace(
         counted,
         generation=deployment.generation,
         phase=phase,
         replicas=replicas,
+        scaling=scaling,
         conditions=conditions_of(
-            phase, before=deployment.observed, wanted=deployment.spec.replicas, ready=ready, preparation=None,
+            phase, before=deployment.observed, wanted=wanted, ready=ready, preparation=None, scaling=scaling,
             trouble=trouble, failures=counted.failures, now=world.now, is_updating=bool(old) and serving > 0,
         ),
     )  # fmt: skip
@@ -89,8 +92,18 @@ def _counted(deployment: Deployment, world: ClusterWorld, trouble: Trouble | Non
     return replace(before, failures=0 if trouble is None else max(1, before.failures), retry_at_s=0.0)
 
 
-def _phase(deployment: Deployment, *, ready: int, serving: int, has_trouble: bool) -> Phase:
-    wanted = deployment.spec.replicas
+def _scaling(deployment: Deployment, standing: Standing | None) -> Scaling | None:
+    """What the cluster's autoscaler has come to, or that there is none, and why."""
+    if deployment.spec.autoscale is None:
+        return None
+    if standing is None or standing.generation != deployment.generation or not standing.scaled_by:
+        why = "the cluster serves no metric to scale by, so the number stays as it was asked for"
+        return Scaling(replicas=deployment.spec.replicas, reason="NoMetric", why=why)
+    why = f"the cluster's autoscaler wants {standing.replicas} by {standing.scaled_by}"
+    return Scaling(replicas=standing.replicas, reason="ByCluster", why=why)
+
+
+def _phase(deployment: Deployment, *, wanted: int, ready: int, serving: int, has_trouble: bool) -> Phase:
     if wanted == 0:
         phase = Phase.STOPPED
     elif ready >= wanted:

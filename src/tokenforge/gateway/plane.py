@@ -11,13 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
-from tokenforge.gateway.access_log import AccessLog
 from tokenforge.gateway.demand import DemandReporter
 from tokenforge.gateway.guard import Guard
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
-from tokenforge.gateway.usage import Usage
 from tokenforge.protocol.asgi import MAX_BODY_BYTES, header, request_id
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
@@ -31,27 +29,24 @@ RUNTIME_HEADER = b"x-tokenforge-runtime"
 SESSION_HEADER = b"x-tokenforge-session"
 _SCOPED = "/deployments/"
 _TRACE_HEADERS = (b"traceparent", b"tracestate")
-_NONE: Mapping[str, str] = {}
 
 
+@dataclass(slots=True, kw_only=True)
 class Passage:
     """One request on its way through. `asked_s`: when a replica was asked last; `tries`: how many were.
 
     Once its answer has begun an error can only be told in the stream, by the bytes that `tell_late` makes of it.
     """
 
+    exchange: Exchange
+    path: str
+    request_id: str
+    deployment: str | None
+    arrived_s: float
+    until_s: float
     asked_s: float | None = None
-    tries = 0
-    model: str | None = None
-    replica: str | None = None
-    usage: Usage | None = None
+    tries: int = 0
     tell_late: Callable[[Problem], bytes] | None = None
-
-    def __init__(self, exchange: Exchange, *, request_id: str, arrived_s: float) -> None:
-        self.exchange = exchange
-        self.deployment, self.path = split_path(exchange.head.path)
-        self.request_id = request_id
-        self.arrived_s = arrived_s
 
     @property
     def runtime(self) -> str | None:
@@ -63,28 +58,26 @@ class Passage:
         """The session that it belongs to, if it names one."""
         return header(self.exchange.scope, SESSION_HEADER)
 
-    def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] = _NONE) -> None:
+    def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] | None = None) -> None:
         """Send a whole answer."""
-        self.exchange.whole(status, self._lines(kind, headers), body)
+        self.exchange.whole(status, self.headers(kind, headers or {}), body)
 
     def begin(self, status: int, *, kind: str, headers: Mapping[str, str]) -> None:
         """Send the head of a stream."""
-        self.exchange.begin(status, self._lines(kind, headers), length=None)
+        self.exchange.begin(status, self.headers(kind, headers), length=None)
+
+    def headers(self, kind: str, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer."""
+        pairs = [(b"content-type", kind.encode("latin-1")), (b"x-request-id", self.request_id.encode("latin-1"))]
+        return pairs + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
 
     def forwarded(self) -> bytes:
         """The header lines that a worker gets: what the body is, who asks, and the trace it belongs to."""
-        lines = f"content-type: application/json\r\nx-request-id: {self.request_id}\r\n".encode("latin-1")
-        fields = self.exchange.fields
+        lines = b"content-type: application/json\r\nx-request-id: %b\r\n" % self.request_id.encode("latin-1")
         for name in _TRACE_HEADERS:
-            if name in fields:
-                lines += b"%b: %b\r\n" % (name, fields[name])
+            if name in self.exchange.fields:
+                lines += b"%b: %b\r\n" % (name, self.exchange.fields[name])
         return lines
-
-    def _lines(self, kind: str, headers: Mapping[str, str]) -> bytes:
-        lines = f"content-type: {kind}\r\nx-request-id: {self.request_id}\r\n"
-        for name, value in headers.items():
-            lines += f"{name}: {value}\r\n"
-        return lines.encode("latin-1")
 
 
 Handler = Callable[["DataPlane", Passage], Awaitable[None]]
@@ -106,11 +99,11 @@ class DataPlane:
     refresh: Callable[[], Awaitable[None]]
     reporter: DemandReporter
     new_id: Callable[[], str]
-    log: AccessLog
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
     empty: asyncio.Event = field(default_factory=asyncio.Event)
+    _passages: dict[Exchange, Passage] = field(default_factory=dict)
 
     def begun(self, passage: Passage, deployment: str) -> None:
         """The first token of an answer is here."""
@@ -118,30 +111,35 @@ class DataPlane:
 
     def owns(self, path: str, method: str) -> bool:
         """Whether it answers this."""
-        return method == "POST" and (path in self.handlers or split_path(path)[1] in self.handlers)
+        return method == "POST" and split_path(path)[1] in self.handlers
 
     def open(self, exchange: Exchange) -> int:
         """A request has come; returns how large its body may be. Raises TokenForgeError when it may not be."""
-        if self.in_flight == 0:
-            self.empty.clear()
         self.in_flight += 1
-        arrived_s = self.clock()
-        identity = request_id(exchange.scope, otherwise="") or self.new_id()
-        exchange.work = Passage(exchange, request_id=identity, arrived_s=arrived_s)
+        self.empty.clear()
+        deployment, path = split_path(exchange.scope["path"])
+        began_s = self.clock()
+        self._passages[exchange] = passage = Passage(
+            exchange=exchange,
+            path=path,
+            request_id=request_id(exchange.scope, otherwise="") or self.new_id(),
+            deployment=deployment,
+            arrived_s=began_s,
+            until_s=began_s + DEFAULT_DEADLINE_S,
+        )
         self.guard.admit(exchange.scope, needs="infer")
-        exchange.until_s = arrived_s + _deadline_s(exchange)
+        passage.until_s = began_s + _deadline_s(exchange)
         return MAX_BODY_BYTES
 
-    async def answer(self, passage: Passage) -> None:
+    async def answer(self, exchange: Exchange) -> None:
         """Answer it, whatever happens."""
-        exchange = passage.exchange
+        passage = self._passages[exchange]
         try:
             try:
-                await self.handlers[passage.path](self, passage)
-            except asyncio.CancelledError:
-                if not exchange.is_late:
-                    raise
-                limit_s = exchange.until_s - passage.arrived_s
+                async with asyncio.timeout(passage.until_s - self.clock()):
+                    await self.handlers[passage.path](self, passage)
+            except TimeoutError:
+                limit_s = passage.until_s - passage.arrived_s
                 raise DeadlineExceeded(f"the answer was not whole after {limit_s:g} s") from None
         except Exception as error:  # noqa: BLE001 - the edge of a request: whatever it is, the client gets an answer
             problem = problem_of(error)
@@ -150,17 +148,13 @@ class DataPlane:
             exchange.outcome = problem.code
             _tell(passage, problem)
 
-    def left(self, passage: Passage) -> None:
+    def left(self, exchange: Exchange) -> None:
         """It is over."""
         self.in_flight -= 1
         if self.in_flight == 0:
             self.empty.set()
-        outcome, usage, duration_s = passage.exchange.outcome, passage.usage, self.clock() - passage.arrived_s
-        self.metrics.count(passage.path, outcome, duration_s=duration_s)
-        if usage is not None:
-            self.metrics.delivered(usage)
-        if self.log.wants(outcome):
-            self.log.tell(_facts(passage, duration_s=duration_s))
+        passage = self._passages.pop(exchange)
+        self.metrics.count(passage.path, exchange.outcome, duration_s=self.clock() - passage.arrived_s)
 
 
 def split_path(path: str) -> tuple[str | None, str]:
@@ -180,28 +174,6 @@ def _tell(passage: Passage, problem: Problem) -> None:
     elif passage.tell_late is not None:
         exchange.write(passage.tell_late(problem))
         exchange.end()
-
-
-def _facts(passage: Passage, *, duration_s: float) -> dict[str, object]:
-    """What the access log says of a request. Its trace is told, so that line and trace can be found by each other."""
-    exchange, usage, asked_s = passage.exchange, passage.usage, passage.asked_s
-    return {
-        "request_id": passage.request_id,
-        "trace": header(exchange.scope, b"traceparent")[3:35] or None,
-        "path": passage.path,
-        "status": exchange.status or None,
-        "outcome": exchange.outcome,
-        "model": passage.model,
-        "replica": passage.replica,
-        "tries": passage.tries,
-        "queue_ms": None if asked_s is None else round((asked_s - passage.arrived_s) * 1e3, 3),
-        "total_ms": round(duration_s * 1e3, 3),
-        "bytes_in": exchange.size,
-        "bytes_out": exchange.sent_bytes,
-        "prompt_tokens": None if usage is None else usage.prompt_tokens,
-        "completion_tokens": None if usage is None else usage.completion_tokens,
-        "counted_by": None if usage is None else usage.source,
-    }
 
 
 def _deadline_s(exchange: Exchange) -> float:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokenforge import __version__
-from tokenforge.gateway.access_log import AccessLog
 from tokenforge.gateway.admin.app import admin_app
 from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
 from tokenforge.gateway.admin.hot_operations import HotReads
@@ -64,7 +63,6 @@ class GatewayParts:
     more: tuple[Operation, ...] = ()
     check_args: CheckArgs = any_args
     cluster: ClusterOffer | None = None
-    write_access: Callable[[str], None] = _log.info
 
 
 class RequestIds:
@@ -97,7 +95,6 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         refresh=feed.refresh,
         reporter=reporter,
         new_id=names.new,
-        log=AccessLog(write=parts.write_access, clock=time.monotonic),
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
     )
     deployments = DeploymentRoutes(

@@ -21,6 +21,7 @@ from tokenforge.cluster.manifests.names import (
     DEPLOYMENT,
     DIGEST,
     GENERATION,
+    SCALED_BY,
     TEMPLATE,
     object_name,
     own_labels,
@@ -180,6 +181,8 @@ class KubernetesOrchestrator:
             generation=int((meta.get("annotations") or {}).get(GENERATION, "0")),
             template=workload["spec"]["template"]["metadata"]["labels"].get(TEMPLATE, ""),
             pods=sightings,
+            replicas=int(workload["spec"].get("replicas", 1)),
+            scaled_by=(meta.get("annotations") or {}).get(SCALED_BY, ""),
             trouble=None if cause is None else ClusterRefused(cause[1], code=cause[0], status=403),
             is_ending="deletionTimestamp" in meta,
         )

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenforge.cluster.manifests.around import autoscaler, disruption_budget, network_policy, pod_monitor, service
-from tokenforge.cluster.manifests.names import DEPLOYMENT, DIGEST, GENERATION, TEMPLATE, labels, object_name
+from tokenforge.cluster.manifests.names import (
+    DEPLOYMENT,
+    DIGEST,
+    GENERATION,
+    SCALED_BY,
+    TEMPLATE,
+    labels,
+    object_name,
+)
 from tokenforge.cluster.manifests.pod import HOME, pod_template
 from tokenforge.cluster.manifests.site import CacheKind, Features, Site, progress_limit_s
 from tokenforge.domain.benchmark import hide_secrets
@@ -69,7 +77,8 @@ def objects_of(deployment: Deployment, *, site: Site, features: Features, model_
     objects = [_named(value, name=name, namespace=site.namespace, own=own) for value in (workload, *around)]
     digest = sha256_hex(objects)[:_DIGEST_LETTERS]
     head = objects[0]
-    head["metadata"]["annotations"] = {GENERATION: str(deployment.generation), DIGEST: digest}
+    scaled_by = {SCALED_BY: site.autoscale_metric} if is_scaled else {}
+    head["metadata"]["annotations"] = {GENERATION: str(deployment.generation), DIGEST: digest, **scaled_by}
     return DeploymentObjects(workload=head, around=tuple(objects[1:]), template=template, digest=digest)
 
 

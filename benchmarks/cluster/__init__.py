@@ -1,0 +1,1 @@
+"""What control costs where a cluster keeps the replicas."""

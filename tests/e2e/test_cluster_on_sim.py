@@ -1,0 +1,96 @@
+"""`target: kubernetes` as a user has it: deploy, infer, change under load, delete. Pods are real workers.
+
+The API server is a twin, and with --kubeconfig also a real one.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cluster_rig import Cluster, cluster
+from platform_rig import Up, up, wait_for
+from test_rolling_on_sim import CLIENTS, is_whole
+
+PACE = {"drain_s": 10, "leave_s": 1, "start_s": 60}
+HASTY = {"drain_s": 0, "leave_s": 0, "start_s": 60}
+
+
+@pytest.fixture(params=["twin", "real"])
+def platform(
+    request: pytest.FixtureRequest, tmp_path: Path, home: Path, kubeconfig: Path | None
+) -> Iterator[tuple[Up, Cluster]]:
+    pace = getattr(request.node.get_closest_marker("pace"), "args", (PACE,))[0]
+    if request.param == "real" and kubeconfig is None:
+        pytest.skip("no cluster was given: --kubeconfig, or make test-k8s")
+    with ExitStack() as stack:
+        where = kubeconfig if request.param == "real" else None
+        there = stack.enter_context(cluster(tmp_path / "cluster", home, kubeconfig=where, site={"pace": pace}))
+        yield stack.enter_context(up(tmp_path / "home", **there.settings)), there
+
+
+def deploy(platform: Up, there: Cluster, *more: str) -> None:
+    done = platform.run(
+        "deploy", "synthetic:tiny", "--runtime", "sim", "--name", "tiny", "--target", "kubernetes",
+        "--engine-arg", "step_ms=5", *more,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + str(there.pods())
+
+
+def test_it_is_deployed_changed_under_load_without_a_lost_stream_and_deleted(
+    platform: tuple[Up, Cluster],
+) -> None:
+    here, there = platform
+    deploy(here, there)
+    status, answer = here.call("POST", "/infer", {"model": "synthetic:tiny", "prompt": "hello", "max_tokens": 8})
+    assert (status, answer["usage"]["completion_tokens"]) == (200, 8)
+    streams = change_under_load(here, there)
+    assert len(streams) > 2 * CLIENTS
+    assert all(streams)
+    assert here.run("delete", "tiny").returncode == 0
+    wait_for(lambda: not there.pods(), limit_s=60)
+
+
+@pytest.mark.pace(HASTY)
+def test_without_draining_the_same_change_cuts_streams_and_a_crash_is_told(
+    platform: tuple[Up, Cluster],
+) -> None:
+    here, there = platform
+    deploy(here, there)
+    assert not all(change_under_load(here, there))
+    dying = here.call("PATCH", "/deployments/tiny", {"engine_args": {"die_after_s": 0.2}})
+    assert dying[0] == 202
+    wait_for(lambda: _reason(here) == "WorkerDied", limit_s=60)
+    condition = next(c for c in here.call("GET", "/deployments/tiny")[1]["conditions"] if c["type"] == "Healthy")
+    assert condition["last_words"][-1] in condition["message"]
+
+
+def change_under_load(here: Up, there: Cluster) -> list[bool]:
+    """Change the revision while clients stream; for each stream whether it was whole."""
+    streams: list[bool] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            streams.append(is_whole(here.url))
+
+    clients = [threading.Thread(target=load) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        wait_for(lambda: len(streams) >= CLIENTS, limit_s=30)
+        before = set(there.pods())
+        assert here.call("PATCH", "/deployments/tiny", {"revision": "2"})[0] == 202
+        wait_for(lambda: not before & set(there.pods()), limit_s=120)
+        assert here.call("GET", "/deployments/tiny")[1]["observed"]["generation"] == 2
+    finally:
+        stop.set()
+        for client in clients:
+            client.join(40)
+    return streams
+
+
+def _reason(here: Up) -> str:
+    conditions = here.call("GET", "/deployments/tiny")[1]["conditions"]
+    return next((str(c["reason"]) for c in conditions if c["type"] == "Healthy" and c["status"] == "False"), "")

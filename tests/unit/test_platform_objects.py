@@ -1,0 +1,90 @@
+"""The platform's own objects (deploy/kubernetes/base): valid by today's schema, restricted, with just the rights."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from manifest_samples import GPU_SPEC, RICH, RICH_SITE, made
+from pod_security import violations
+from ruamel.yaml import YAML
+
+from tokenforge.cli.cluster_site import site_of
+from tokenforge.cluster.manifests.around import network_policy
+from tokenforge.cluster.manifests.names import COMPONENT, INSTANCE
+from tokenforge.cluster.manifests.site import Site
+from tokenforge.gateway.server import DRAIN_S
+
+BASE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "base"
+NEWEST = ".".join(kubernetes_validate.latest_version().split(".")[:2])
+
+
+def objects() -> list[dict[str, Any]]:
+    listed = YAML(typ="safe", pure=True).load((BASE / "kustomization.yaml").read_text())["resources"]
+    return [value for name in listed for value in YAML(typ="safe", pure=True).load_all((BASE / name).read_text())]
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    return [value for value in objects() if value["kind"] == kind]
+
+
+def deployment(name: str) -> dict[str, Any]:
+    (found,) = [value for value in of_kind("Deployment") if value["metadata"]["name"] == name]
+    return found
+
+
+@pytest.mark.parametrize("value", objects(), ids=lambda value: f"{value['kind']}-{value['metadata']['name']}")
+def test_each_is_strictly_valid_for_the_newest_kubernetes(value: dict[str, Any]) -> None:
+    kubernetes_validate.validate(value, NEWEST, strict=True)
+
+
+def test_every_pod_is_admitted_by_the_namespaces_own_standard() -> None:
+    (namespace,) = of_kind("Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for value in of_kind("Deployment"):
+        assert violations(value["spec"]["template"]) == []
+
+
+def test_control_has_the_rights_for_every_object_that_it_makes_and_no_other() -> None:
+    (role,) = of_kind("Role")
+    may: dict[tuple[str, str], set[str]] = {}
+    for rule in role["rules"]:
+        may |= {(group, kind): set(rule["verbs"]) for group in rule["apiGroups"] for kind in rule["resources"]}
+    plurals = {
+        "Deployment": "deployments", "Service": "services", "PodDisruptionBudget": "poddisruptionbudgets",
+        "NetworkPolicy": "networkpolicies", "PodMonitor": "podmonitors",
+        "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    }  # fmt: skip
+    makes = {
+        (value["apiVersion"].rpartition("/")[0], plurals[value["kind"]])
+        for value in made(GPU_SPEC, site=RICH_SITE, features=RICH).all
+    }
+    assert {key for key, verbs in may.items() if "patch" in verbs} == makes
+    assert {key for key, verbs in may.items() if "delete" in verbs} == {("apps", "deployments")}
+    assert not {kind for _, kind in may if kind in ("secrets", "*")}
+    assert not [rule for rule in role["rules"] if "*" in (*rule["verbs"], *rule["apiGroups"])]
+
+
+def test_only_control_has_a_token_of_the_cluster() -> None:
+    pods = {d["metadata"]["name"]: d["spec"]["template"]["spec"] for d in of_kind("Deployment")}
+    with_token = [name for name, pod in pods.items() if pod["automountServiceAccountToken"]]
+    assert with_token == ["tokenforge-control"]
+
+
+def test_a_gateway_may_take_longer_to_end_than_it_drains() -> None:
+    pod = deployment("tokenforge-gateway")["spec"]["template"]["spec"]
+    leaves_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > leaves_s + DRAIN_S
+
+
+def test_workers_let_in_these_very_pods() -> None:
+    policy = network_policy(GPU_SPEC, Site(), {})
+    let_in = [peer["podSelector"]["matchLabels"] for peer in policy["spec"]["ingress"][0]["from"]]
+    for name in ("tokenforge-gateway", "tokenforge-control"):
+        labels = deployment(name)["spec"]["template"]["metadata"]["labels"]
+        assert {INSTANCE: labels[INSTANCE], COMPONENT: labels[COMPONENT]} in let_in
+
+
+def test_the_site_of_the_base_is_one_that_control_reads() -> None:
+    (namespace,) = of_kind("Namespace")
+    assert site_of(BASE / "site.yaml").namespace == namespace["metadata"]["name"]
