@@ -73,6 +73,18 @@ def test_who_does_not_end_is_killed_at_once_when_one_is_in_a_hurry(tmp_path: Pat
     kept.process.communicate()
 
 
+def test_one_that_hangs_is_killed_and_told_and_the_next_look_starts_another(tmp_path: Path) -> None:
+    kept = part(tmp_path)
+    kept.process = sleeper()
+    said: list[str] = []
+    kept.replace("lives and does not answer", said.append)
+    kept.process.communicate()
+    assert said == ["gateway lives and does not answer; it is killed and started again"]
+    assert kept.keep(STEADY_S, said.append) is True
+    assert kept.process is not None
+    kept.process.wait()
+
+
 def test_what_a_killed_up_left_is_ended_by_the_next_one(tmp_path: Path) -> None:
     kept = part(tmp_path)
     kept.process = sleeper()

@@ -70,6 +70,12 @@ class Part:
             return False
         return True
 
+    def replace(self, why: str, say: Callable[[str], None]) -> None:
+        """Kill it, so that the next look starts another."""
+        if self.process is not None:
+            say(f"{self.name} {why}; it is killed and started again")
+            self.process.kill()
+
     def end(self, *, limit_s: float, is_hurried: Callable[[], bool]) -> None:
         """SIGTERM, then SIGKILL once `limit_s` is over or one is in a hurry."""
         if self.process is None:

@@ -22,6 +22,7 @@ from typing import BinaryIO
 from tokenforge.cli.keys import has_key, require_key
 from tokenforge.cli.part import Part, end_leftovers, write_ledger
 from tokenforge.cli.platform_places import fleet_folder
+from tokenforge.cli.pulse import Pulse
 from tokenforge.cli.server import platform_folder
 from tokenforge.cluster.local_fleet import end_fleet
 from tokenforge.cluster.log_file import trim_logs
@@ -87,12 +88,14 @@ def _keep(settings: Settings, listener: socket.socket, *, host: str, signals: _S
     lifeline_read, lifeline_write = os.pipe()
     parts = _parts(folder, socket_fd=listener.fileno(), lifeline_fd=lifeline_read)
     place = _announce(settings, url)
+    pulse = Pulse(_reachable(listener))
+    pulse.begin()
     try:
         _greet(url, folder)
         for tick in itertools.count():
             if signals.is_asked():
                 break
-            _tend(parts, folder)
+            _tend(parts, folder, pulse)
             if tick % _TRIM_TICKS == 0:
                 trim_logs((*folder.glob("*.log"), *fleet_folder(settings).glob("*.log")))
             time.sleep(_TICK_S)
@@ -110,14 +113,25 @@ def _keep(settings: Settings, listener: socket.socket, *, host: str, signals: _S
         _reap(set())
 
 
-def _tend(parts: tuple[Part, Part], folder: Path) -> None:
-    """One look: start what is not there, take the end of what was adopted."""
+def _tend(parts: tuple[Part, Part], folder: Path, pulse: Pulse) -> None:
+    """One look: start what is not there, or hangs; take the end of what was adopted."""
     now_s = time.monotonic()
     started = [part.keep(now_s, _say) for part in parts]
+    if started[0]:
+        pulse.begin_anew()
+    if pulse.is_lost:
+        parts[0].replace("lives and does not answer", _say)
+        pulse.begin_anew()
     if any(started):
         with contextlib.suppress(OSError):  # a full disk: they run, only the next `up` would not know of them
             write_ledger(folder, parts)
     _reap({part.process.pid for part in parts if part.process is not None})
+
+
+def _reachable(listener: socket.socket) -> tuple[str, int]:
+    """Where this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    return ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
 
 
 def _greet(url: str, folder: Path) -> None:
