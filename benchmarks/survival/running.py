@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _UP_LIMIT_S = 30.0
 _END_LIMIT_S = 60.0
 _CALL_LIMIT_S = 5.0
 _UNIX_DAYS = 2440587.5
+_MARK = "TOKENFORGE_SURVIVAL_MARK"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Running:
     process: "subprocess.Popen[bytes]"
     url: str
     home: Path
+    mark: str
     session: aiohttp.ClientSession
 
     async def call(
@@ -62,12 +65,11 @@ class Running:
             return answer.status, await answer.json(content_type=None)
 
     def processes(self) -> list[Seen]:
-        """Everything that runs for this home: the tree under `up`, and what knows the home by its environment."""
+        """Everything that was started by it: known by a mark in the environment, which every child inherits."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                is_ours = process.pid == self.process.pid or self._is_of_this_home(process)
-                if is_ours:
+                if self._is_ours(process):
                     found.append(_seen(process))
         return found
 
@@ -99,20 +101,21 @@ class Running:
                 os.kill(seen.pid, signal.SIGKILL)
         return left
 
-    def _is_of_this_home(self, process: psutil.Process) -> bool:
+    def _is_ours(self, process: psutil.Process) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             parent = process.parent()
-            return parent is not None and parent.environ().get("TOKENFORGE_HOME") == str(self.home)
-        return process.environ().get("TOKENFORGE_HOME") == str(self.home)
+            return parent is not None and parent.environ().get(_MARK) == self.mark
+        return process.environ().get(_MARK) == self.mark
 
 
 @asynccontextmanager
 async def platform(home: Path, *, environ: Mapping[str, str]) -> AsyncIterator[Running]:
     """`tokenforge up` on a free port; at the end nothing of it is left. `environ` is added to this process's own."""
     port = free_port()
-    process = await asyncio.to_thread(_start, home, port, environ)
+    mark = uuid.uuid4().hex
+    process = await asyncio.to_thread(_start, home, port, {**environ, _MARK: mark})
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
-        running = Running(process=process, url=f"http://127.0.0.1:{port}", home=home, session=session)
+        running = Running(process=process, url=f"http://127.0.0.1:{port}", home=home, mark=mark, session=session)
         try:
             await until_live(running)
             yield running
