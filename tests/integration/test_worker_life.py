@@ -80,8 +80,13 @@ async def test_streams_beyond_the_drain_end_with_an_error_event(model: Path, tmp
 
 async def test_a_stop_while_loading_ends_it(model: Path, tmp_path: Path) -> None:
     worker = await LocalCluster(tmp_path).launch(rig.launch_of(model, engine_args={"start_ms": 60_000.0}))
+
+    async def is_loading() -> bool:
+        return any("phase=loading" in line for line in worker.last_words())
+
+    await rig.until(is_loading, limit_s=30)
     with pytest.raises(WorkerFailed, match="not ready after"):
-        await worker.ready(timeout_s=1.5)
+        await worker.ready(timeout_s=0.1)
     await asyncio.wait_for(worker.stop(grace_s=8), 5)
     assert "ends as asked" in worker.last_words(1)[0]
 

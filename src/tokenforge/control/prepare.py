@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenforge.domain.deployment import DeploymentSpec
-from tokenforge.domain.errors import NotEnoughMemory
+from tokenforge.domain.errors import NotEnoughMemory, NotFound
 from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.resolve import ModelFacts, describe_model, resolve_model
@@ -64,7 +64,7 @@ def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], Non
         is_on_host = machine.accelerator is Accelerator.CPU
         host_bytes = _ENGINE_BYTES + (_weights_bytes(facts, spec) if is_on_host else 0.0)
     tell("finding the model")
-    model = resolve_model(spec.model, home=machine.home, offline=machine.hub_offline)
+    folder = _folder(spec, machine, is_elsewhere=plug.is_elsewhere(spec.engine_args))
     tell("finding the environment")
     environment = ensure_environment(
         recipe,
@@ -78,7 +78,7 @@ def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], Non
     )
     runtime = RuntimeSpec(
         runtime=spec.runtime.name,
-        model_path=str(model.folder),
+        model_path=str(folder),
         served_name=str(spec.model),
         accelerator=machine.accelerator,
         max_model_len=spec.max_model_len,
@@ -88,6 +88,17 @@ def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], Non
     )
     process_env = {**machine.base_env, **environment.process_env}
     return Prepared(runtime=runtime, python=environment.python, process_env=process_env, host_bytes=host_bytes)
+
+
+def _folder(spec: DeploymentSpec, machine: Machine, *, is_elsewhere: bool) -> Path:
+    """The model's folder; of a model that is elsewhere what is here already, else one that holds nothing."""
+    try:
+        offline = machine.hub_offline or is_elsewhere
+        return resolve_model(spec.model, home=machine.home, offline=offline).folder
+    except NotFound:
+        if not is_elsewhere:
+            raise
+        return machine.home / "elsewhere"
 
 
 def require_room(facts: ModelFacts, spec: DeploymentSpec, machine: Machine) -> None:

@@ -5,6 +5,7 @@ none of them. Whoever writes a runtime proves it with the conformance suite in `
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -65,6 +66,28 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardedAnswer:
+    """What a server behind a runtime answers: its head, and its body as it comes. `retry_after` is its header."""
+
+    status: int
+    content_type: str
+    retry_after: str
+    chunks: AsyncIterator[bytes]
+
+
+@runtime_checkable
+class Forwarder(Protocol):
+    """A runtime with a server behind it, which can be asked in OpenAI's words as they came. Optional."""
+
+    def forward(self, path: str, body: Mapping[str, object]) -> AbstractAsyncContextManager[ForwardedAnswer]:
+        """POST `body` to `path` (`v1/...`) there, under the model's name there. Leaving early ends the work there.
+
+        Raises EngineDead for a lost connection, EngineError for silence.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a runtime's environment is made. `version` is the resolved engine version.
 
@@ -82,13 +105,20 @@ def any_args(args: Mapping[str, object]) -> None:
     """No opinion on engine arguments before the engine is there."""
 
 
+def here(args: Mapping[str, object]) -> bool:
+    """The model is loaded here, whatever the arguments."""
+    del args
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimePlug:
     """What an entry point of group `tokenforge.runtimes` names: one runtime, cheap to import.
 
     `recipe(version, accelerator)` raises InvalidInput for a version it cannot make. `quants` is what the runtime can
     load, per accelerator. `build` makes the Runtime (and may import the engine). `check` raises InvalidInput for engine
-    arguments that cannot be used, where that is known without the engine.
+    arguments that cannot be used, where that is known without the engine. `is_elsewhere`: with these arguments the
+    model is on a server that runs already, so none is needed here.
     """
 
     name: str
@@ -97,3 +127,4 @@ class RuntimePlug:
     build: Callable[[RuntimeSpec], Runtime]
     quants: Mapping[Accelerator, frozenset[Quant]]
     check: Callable[[Mapping[str, object]], object] = any_args
+    is_elsewhere: Callable[[Mapping[str, object]], bool] = here

@@ -7,7 +7,8 @@ until usage has come. Quirks are options (`openai_settings`), not guesses. A key
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.tokenizers import TOKENIZER_FILE, load_tokenizer, read_json
 from tokenforge.protocol.sse import SseParser
-from tokenforge.runtimes.base import Recipe, RuntimePlug
+from tokenforge.runtimes.base import ForwardedAnswer, Recipe, RuntimePlug
 from tokenforge.runtimes.open_streams import OpenStreams
 from tokenforge.runtimes.openai_answer import AnswerReader
 from tokenforge.runtimes.openai_command import ServerCommand
@@ -104,6 +105,13 @@ class OpenAIRuntime:
                 stream.task.cancel()
                 await asyncio.gather(stream.task, return_exceptions=True)
 
+    @asynccontextmanager
+    async def forward(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[ForwardedAnswer, None]:
+        """The server's own answer."""
+        info, server = self._ready()
+        async with server.forward(path, {**body, "model": info.model}) as answer:
+            yield answer
+
     async def abort(self, request_id: str) -> None:
         """End the stream with finish=abort now, whatever the server does; its connection is closed."""
         stream = self._open.get(request_id)
@@ -179,7 +187,9 @@ class OpenAIRuntime:
 
     def _choose(self, listed: Mapping[str, object]) -> str:
         settings = self._settings
-        name = settings.model or (next(iter(listed)) if len(listed) == 1 else self._spec.model_path)
+        served = self._spec.served_name
+        fallback = next(iter(listed)) if len(listed) == 1 else self._spec.model_path
+        name = settings.model or (served if served in listed else fallback)
         if settings.model_listed and listed and name not in listed:
             hint = f"set engine_args.openai.model to one of: {', '.join(listed)}"
             raise EngineError(f"the server does not list '{name}'", hint=hint)
@@ -283,4 +293,5 @@ PLUG = RuntimePlug(
     build=OpenAIRuntime,
     quants=dict.fromkeys(Accelerator, frozenset(Quant)),
     check=read_openai_settings,
+    is_elsewhere=lambda args: "base_url" in args,
 )

@@ -5,11 +5,12 @@ says that it is one.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tokenforge.domain.errors import EngineDead, EngineError, RuntimeFault
+from tokenforge.runtimes.base import ForwardedAnswer
 from tokenforge.runtimes.openai_answer import fault_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,30 @@ class Server:
             raise EngineDead(f"the connection to the server was lost: {type(error).__name__}") from error
         except ValueError as error:
             raise EngineError(f"the server's answer cannot be read: {error}") from error
+
+    @asynccontextmanager
+    async def forward(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[ForwardedAnswer, None]:
+        """Whatever it answers, its refusals too. Raises EngineDead for a lost connection, EngineError for silence."""
+        try:
+            async with self._session.post(path, json=body) as response:
+                yield ForwardedAnswer(
+                    status=response.status,
+                    content_type=response.headers.get("content-type", "application/json"),
+                    retry_after=response.headers.get("retry-after", ""),
+                    chunks=self._without_key(response),
+                )
+        except TimeoutError as error:
+            raise EngineError(f"the server was silent for {SILENCE_LIMIT_S:.0f} s") from error
+        except self._broken as error:
+            raise EngineDead(f"the connection to the server was lost: {type(error).__name__}") from error
+
+    async def _without_key(self, response: "ClientResponse") -> AsyncIterator[bytes]:
+        """Its bytes as they come; a refusal, which may repeat the key, as a whole."""
+        if response.status >= 400 and self._key:
+            yield (await response.read()).replace(self._key.encode(), b"(key)")
+            return
+        async for chunk in response.content.iter_any():
+            yield chunk
 
     async def models(self) -> Mapping[str, Mapping[str, object]] | None:
         """What it lists, by id; None when it does not answer. Raises the error of a refused key."""

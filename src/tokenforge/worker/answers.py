@@ -11,15 +11,17 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from tokenforge.domain.errors import EngineError, InvalidRequest, NotFound, TokenForgeError
+from tokenforge.domain.errors import EngineError, InvalidInput, InvalidRequest, NotFound, TokenForgeError
 from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, ScoreRequest, TokenLogprob
 from tokenforge.protocol.asgi import Receive, Send, send_head, send_whole, unless_gone
 from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWriter, error_event
 from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
+from tokenforge.runtimes.base import ForwardedAnswer
 from tokenforge.telemetry.worker_metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
+from tokenforge.worker.forwarding import PATHS, forward
 from tokenforge.worker.host import Host
 from tokenforge.worker.measure import Measure
 from tokenforge.worker.prompts import room_for
@@ -73,13 +75,10 @@ async def _answer(service: Service, exchange: Exchange) -> str:
 
 async def _generate(service: Service, exchange: Exchange) -> None:
     info = service.host.require_ready()
-    if exchange.operation not in (Operation.COMPLETIONS, Operation.CHAT):
-        _require_model(service, read_object(exchange.body).get("model"))
-        hint = "Use /v1/chat/completions or /v1/completions, or deploy the model on a runtime that can"
-        raise InvalidRequest(f"runtime {info.runtime} cannot do /v1/{exchange.operation}", hint=hint)
-    request = parse_request(exchange.body, exchange.operation)
-    _require_model(service, request.model)
-    refuse_unable(request, info.capabilities, runtime=info.runtime)
+    request = _own_request(service, exchange, info)
+    if request is None:
+        await _forward(service, exchange)
+        return
     with service.admission.place():
         call = await _call(service, request, info)
         head = _head(service, request, call.request_id)
@@ -92,6 +91,47 @@ async def _generate(service: Service, exchange: Exchange) -> None:
                 await _stream(exchange, head, watched)
             else:
                 await _whole(exchange, BodyWriter(head=head, prompt_scores=scores), watched)
+
+
+def _own_request(service: Service, exchange: Exchange, info: RuntimeInfo) -> OpenAIRequest | None:
+    """The request in our own words; None where it is beyond them and a server behind the runtime may judge it."""
+    has_server = service.host.forwarder is not None
+    if exchange.operation not in (Operation.COMPLETIONS, Operation.CHAT):
+        _require_model(service, read_object(exchange.body).get("model"))
+        if has_server:
+            return None
+        hint = "Use /v1/chat/completions or /v1/completions, or deploy the model on a runtime that can"
+        raise InvalidRequest(f"runtime {info.runtime} cannot do /v1/{exchange.operation}", hint=hint)
+    if has_server and service.host.prompts is None:
+        return None
+    try:
+        request = parse_request(exchange.body, exchange.operation)
+        _require_model(service, request.model)
+        refuse_unable(request, info.capabilities, runtime=info.runtime)
+    except InvalidInput:
+        if has_server:
+            return None
+        raise
+    return request
+
+
+async def _forward(service: Service, exchange: Exchange) -> None:
+    body = read_object(exchange.body)
+    _require_model(service, body.get("model"))
+    forwarder = service.host.forwarder
+    assert forwarder is not None
+
+    async def begin(head: ForwardedAnswer) -> None:
+        exchange.is_begun = True
+        await send_head(
+            exchange.send, status=head.status, content_type=head.content_type,
+            headers={**exchange.headers, "cache-control": "no-cache", "x-accel-buffering": "no"},
+        )  # fmt: skip
+
+    with service.admission.place():
+        await forward(
+            forwarder, PATHS[exchange.operation], body, send=exchange.send, begin=begin, headers=exchange.headers
+        )
 
 
 def _require_model(service: Service, asked: object) -> None:

@@ -15,9 +15,9 @@ from typing import cast
 from tokenforge.domain.errors import EngineDead, InvalidRequest, NotReady, TokenForgeError
 from tokenforge.domain.generation import Chunk, GenerateRequest, RuntimeInfo, RuntimeStats, ScoreRequest, TokenLogprob
 from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
-from tokenforge.models.tokenizers import load_tokenizer
+from tokenforge.models.tokenizers import TOKENIZER_FILE, load_tokenizer
 from tokenforge.protocol.worker_spec import WorkerPhase, can_step
-from tokenforge.runtimes.base import Runtime, Scorer
+from tokenforge.runtimes.base import Forwarder, Runtime, Scorer
 from tokenforge.runtimes.text import with_text
 from tokenforge.worker.prompts import Prompts, read_specials
 
@@ -45,6 +45,12 @@ class Host:
         self._on_phase = on_phase
         self._runtime: Runtime | None = None
         self._is_closing = False
+
+    @property
+    def forwarder(self) -> Forwarder | None:
+        """The runtime, where another server is behind it."""
+        runtime: object = self._runtime
+        return runtime if isinstance(runtime, Forwarder) else None
 
     @property
     def cause(self) -> str | None:
@@ -130,7 +136,8 @@ class Host:
         with self._timed("import"):
             self._runtime = await asyncio.to_thread(self._build, self.spec.runtime)
         with self._timed("tokenizer"):
-            self.prompts = await asyncio.to_thread(_load_prompts, Path(self.spec.runtime.model_path))
+            if self.forwarder is None or (Path(self.spec.runtime.model_path) / TOKENIZER_FILE).is_file():
+                self.prompts = await asyncio.to_thread(_load_prompts, Path(self.spec.runtime.model_path))
         with self._timed("engine"):
             self.info = await self._runtime.start()
         self._step(WorkerPhase.READY)
