@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenforge.gateway.affinity import HEAD_CHARS, LOAD_BOUND, Hint, nearest
+from tokenforge.gateway.affinity import HEAD_CHARS, LOAD_BOUND, Hint, Homes
 
 _CHANCE = random.Random(7)
 KEYS = [_CHANCE.getrandbits(64) for _ in range(4_000)]
@@ -29,8 +29,9 @@ def crowd(count: int) -> list[tuple[Replica, Replica]]:
     return [(replica, replica) for replica in replicas]
 
 
-def home(key: int, of: Sequence[tuple[Replica, Replica]]) -> str:
-    chosen = nearest(key, of, among=of)
+def home(key: int, of: Sequence[tuple[Replica, Replica]], homes: Homes | None = None) -> str:
+    """Where it goes, by a gateway that remembers nothing unless it is given."""
+    chosen = (homes or Homes()).choose(key, of, among=of)
     assert chosen is not None
     return chosen.id
 
@@ -66,9 +67,9 @@ def test_a_replica_that_comes_takes_its_part_and_moves_nothing_else() -> None:
 
 
 def test_one_key_alone_fills_every_replica_evenly() -> None:
-    of = crowd(4)
+    of, homes = crowd(4), Homes()
     for _ in range(200):
-        chosen = nearest(KEYS[0], of, among=of)
+        chosen = homes.choose(KEYS[0], of, among=of)
         assert chosen is not None
         chosen.in_flight += 1
     assert max(replica.in_flight for replica, _ in of) <= LOAD_BOUND * 200 / 4 + 1
@@ -79,7 +80,7 @@ def test_none_is_given_more_than_its_part(loads: list[int], key: int) -> None:
     of = crowd(len(loads))
     for (replica, _), load in zip(of, loads, strict=True):
         replica.in_flight = load
-    chosen = nearest(key, of, among=of)
+    chosen = Homes().choose(key, of, among=of)
     assert chosen is not None
     assert chosen.in_flight < LOAD_BOUND * (sum(loads) + 1) / len(loads)
 
@@ -88,6 +89,44 @@ def test_a_larger_replica_may_have_more() -> None:
     small, large = Replica("small", capacity=8, in_flight=5), Replica("large", capacity=32, in_flight=14)
     of = [(small, small), (large, large)]
     assert {home(key, of) for key in KEYS[:100]} == {"large"}
+
+
+def test_a_new_key_goes_to_the_less_loaded_of_its_two_best_and_stays_there() -> None:
+    of, homes = crowd(4), Homes(bound=100.0)
+    best = home(KEYS[0], of)
+    of[int(best[-1])][0].in_flight = 3
+    second = home(KEYS[0], of, homes)
+    of[int(best[-1])][0].in_flight = 0
+    assert second != best
+    assert home(KEYS[0], of, homes) == second
+    assert home(KEYS[0], [pair for pair in of if pair[0].id not in (best, second)]) not in (best, second)
+
+
+def test_a_key_comes_home_when_its_replica_has_room_again() -> None:
+    of, homes = crowd(3), Homes()
+    first = home(KEYS[0], of, homes)
+    of[int(first[-1])][0].in_flight = 9
+    assert home(KEYS[0], of, homes) != first
+    of[int(first[-1])][0].in_flight = 0
+    assert home(KEYS[0], of, homes) == first
+
+
+def test_a_known_key_stays_when_a_replica_comes_and_moves_when_its_own_goes() -> None:
+    homes = Homes()
+    before = {key: home(key, crowd(4), homes) for key in KEYS[:400]}
+    assert all(home(key, crowd(5), homes) == before[key] for key in before)
+    moved = {key for key in before if home(key, crowd(3), homes) != before[key]}
+    assert moved == {key for key in before if before[key] == "tiny-3"}
+
+
+def test_so_many_keys_are_remembered_and_no_more() -> None:
+    homes = Homes(kept=2)
+    of = crowd(2)
+    first = home(KEYS[0], of, homes)
+    of[int(first[-1])][0].in_flight = 1
+    home(KEYS[1], of, homes)
+    home(KEYS[2], of, homes)
+    assert home(KEYS[0], of, homes) != first
 
 
 def test_a_session_goes_by_its_header_then_by_openais_fields() -> None:

@@ -1,13 +1,15 @@
 """Which replica has seen this before: requests of one session, or with one beginning, keep going to one replica.
 
-Rendezvous hashing with a bound: for each key every replica has a rank that no other replica changes, and the key goes
-to the best of those that have less than `LOAD_BOUND` times their part of the load. So a replica that comes or goes
-moves its own keys and no others, several gateways agree without a word, and a key that everybody uses spills over to
-the next in rank instead of drowning one replica. Nothing is remembered of past requests.
+Rendezvous hashing with a bound: for each key every replica has a rank that no other replica changes. A key that is new
+here goes to the less loaded of its two best, so that requests which share nothing spread evenly, and is remembered;
+later it goes there again while that replica has less than `LOAD_BOUND` times its part of the load, else to the best
+that has. So a replica that comes or goes moves its own keys and no others, gateways agree within two replicas without
+a word, and a key that everybody uses spills over instead of drowning one replica.
 
-The bound weighs a hit in the prefix cache against an even load; `benchmarks/routing` shows what it does to both.
+`benchmarks/routing` shows what it does to hits in the prefix cache and to the evenness of load (decision 0013).
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +18,9 @@ from typing import Protocol, TypeVar
 
 LOAD_BOUND = 1.25
 """A replica gets a request for its keys while it has less than this times the mean (rounded up)."""
+
+KEPT_KEYS = 32_768
+"""Keys whose replica is remembered: some megabytes."""
 
 HEAD_CHARS = 512
 """So much of the system's words, and so much of what follows them, are one key: about 128 tokens each."""
@@ -71,25 +76,49 @@ class Hint:
         return None if head is None else _digest(head)
 
 
-def nearest(
-    key: int, free: Sequence[tuple[P, L]], *, among: Sequence[tuple[P, L]], bound: float = LOAD_BOUND
-) -> P | None:
-    """The best in rank of those `free` that have less than their part of what all `among` have, and one more.
+class Homes:
+    """Where each key lives. `bound`: see LOAD_BOUND; `kept`: so many keys are remembered, those used last."""
 
-    A larger replica's part is larger. None when each of them has its part.
-    """
+    def __init__(self, *, bound: float = LOAD_BOUND, kept: int = KEPT_KEYS) -> None:
+        self._bound = bound
+        self._kept = kept
+        self._homes: OrderedDict[int, str] = OrderedDict()
+
+    def choose(self, key: int, free: Sequence[tuple[P, L]], *, among: Sequence[tuple[P, L]]) -> P | None:
+        """The replica for it, of those `free` that have less than their part of what all `among` have and one more.
+
+        A larger replica's part is larger. None when each of them has its part.
+        """
+        fit = _within(self._bound, free, among)
+        if not fit:
+            return None
+        home = self._homes.get(key)
+        if home is not None:
+            self._homes.move_to_end(key)
+            for one, _ in fit:
+                if one.id == home:
+                    return one
+        fit.sort(key=lambda pair: key * _multiplier(pair[0].id) & _MASK, reverse=True)
+        best = fit[0][0]
+        if home is None or not any(one.id == home for one, _ in among):
+            if len(fit) > 1 and fit[1][1].in_flight * best.capacity < fit[0][1].in_flight * fit[1][0].capacity:
+                best = fit[1][0]
+            self._remember(key, best.id)
+        return best
+
+    def _remember(self, key: int, home: str) -> None:
+        self._homes[key] = home
+        if len(self._homes) > self._kept:
+            self._homes.popitem(last=False)
+
+
+def _within(bound: float, free: Sequence[tuple[P, L]], among: Sequence[tuple[P, L]]) -> list[tuple[P, L]]:
     total, places = 1, 0
     for one, load in among:
         total += load.in_flight
         places += one.capacity
     part = bound * total / places
-    best, best_rank = None, -1
-    for one, load in free:
-        if load.in_flight < part * one.capacity:
-            rank = key * _multiplier(one.id) & _MASK
-            if rank > best_rank:
-                best, best_rank = one, rank
-    return best
+    return [(one, load) for one, load in free if load.in_flight < part * one.capacity]
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from tokenforge.domain.deployment import Routing
 from tokenforge.domain.errors import DeadlineExceeded, NotReady, Overloaded
-from tokenforge.gateway.affinity import nearest
+from tokenforge.gateway.affinity import Homes
 from tokenforge.gateway.route_table import Endpoint, RouteTable, Served, Want
 
 __all__ = ["Endpoint", "RouteTable", "Router", "Served", "Want"]
@@ -81,6 +81,7 @@ class Router:
     clock: Callable[[], float]
     max_waiting: int = 512
     hold_s: float = HOLD_S
+    homes: Homes = field(default_factory=Homes)
     tell_held: Callable[[], None] = _nobody
     table: RouteTable = field(default_factory=RouteTable)
     _known: frozenset[str] = frozenset()
@@ -192,7 +193,7 @@ class Router:
         free = [(e, tally) for e, tally in well if tally.in_flight < tally.room(e)]
         if len(free) > 1 and want.hint is not None and any(one.routing is Routing.PREFIX for one in served):
             key = want.hint.key()
-            near = None if key is None else nearest(key, free, among=well)
+            near = None if key is None else self.homes.choose(key, free, among=well)
             if near is not None:
                 return near
         best = min(free, key=_load, default=None)
