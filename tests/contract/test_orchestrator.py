@@ -122,10 +122,14 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("fate", "reason", "text"), CAUSES)
-async def test_what_stops_a_pod_is_a_condition_with_its_cause(stage: Stage, fate: Fate, reason: str, text: str) -> None:
+async def test_what_stops_a_pod_is_a_condition_with_its_cause(
+    stage: Stage, fate: Fate, reason: str, text: str, show: Callable[[str], None]
+) -> None:
+    began_s = time.monotonic()
     deployment = stage.deployment(engine_args={"fate": fate.name})
     await stage.apply(deployment)
     standing = await stage.until(deployment, lambda s: s is not None and any(pod.cause for pod in s.pods))
+    show(f"{'twin' if stage.server else 'real'}: {reason} {time.monotonic() - began_s:.1f} s after it was deployed")
     assert _healthy(deployment, standing) == (reason, True)
     assert text in _message(deployment, standing)
 

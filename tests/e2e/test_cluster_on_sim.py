@@ -45,6 +45,8 @@ def test_it_is_deployed_changed_under_load_without_a_lost_stream_and_deleted(
     deploy(here, there)
     status, answer = here.call("POST", "/infer", {"model": "synthetic:tiny", "prompt": "hello", "max_tokens": 8})
     assert (status, answer["usage"]["completion_tokens"]) == (200, 8)
+    logs = here.run("logs", "tiny").stdout
+    assert f"kubectl logs {there.pods()[0]}" in logs
     streams = change_under_load(here, there)
     assert len(streams) > 2 * CLIENTS
     assert all(streams)

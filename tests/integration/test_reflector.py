@@ -147,6 +147,20 @@ async def test_while_nothing_answers_what_is_held_stays_and_few_ask(watched: Wat
     assert watched.reflector.trouble is None
 
 
+async def test_a_server_that_went_back_in_time_is_listed_again(watched: Watched) -> None:
+    watched.put("a")
+    await watched.until(lambda held: held == {"a": ""})
+    await watched.server.stop()
+    watched.server.store.log.clear()
+    watched.server.store.version = 7  # as after a restore; a watch from the version before would wait for ever
+    watched.drop("a")
+    watched.put("b")
+    for _ in range(5):
+        watched.reflector._failed(ClusterUnreachable("too large resource version"))
+    await watched.server.start()
+    await watched.until(lambda held: held == {"b": ""})
+
+
 async def test_one_that_is_made_again_under_its_name_is_the_new_one(watched: Watched) -> None:
     watched.put("a", mark="1")
     await watched.until(lambda held: held == {"a": "1"})

@@ -18,7 +18,7 @@ GPU_SPEC = replace(
     SPEC, name="llama", model=parse_model("meta-llama/Llama-3-8b-instruct"), runtime=parse_runtime("vllm@0.32.0"),
     resources=Resources(gpu=2, gpu_type="NVIDIA-H100-80GB-HBM3", cpu=7.5), replicas=3, env=("DB_PASSWORD",),
     node_selector={"pool": "gpu"}, tolerations=({"key": "team", "operator": "Equal", "value": "a"},),
-    autoscale=Autoscale(min=0, max=9, target=8),
+    autoscale=Autoscale(min=1, max=9, target=8),
 )  # fmt: skip
 RICH_SITE = Site(
     cache=Cache(kind=CacheKind.CLAIM, name="models"), hub_token="hub", env="own-secrets", runtime_class="nvidia",

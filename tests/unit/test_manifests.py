@@ -22,7 +22,7 @@ from tokenforge.cluster.manifests.site import (
     startup_budget_s,
 )
 from tokenforge.domain.benchmark import Resources
-from tokenforge.domain.deployment import DeploymentSpec
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.model import parse_model
 from tokenforge.protocol.worker_spec import replica_spec_from_json
@@ -216,6 +216,7 @@ def test_what_stands_around_belongs_to_the_workload() -> None:
     [
         (replace(SPEC, engine_args={"api_key": "hush-hush"}), Site(), "engine_args.api_key"),
         (replace(SPEC, env=("A",)), Site(), "env"),
+        (replace(SPEC, autoscale=Autoscale(min=0, max=2, target=8)), Site(), "autoscale.min"),
         (replace(SPEC, resources=Resources(gpu=9)), Site(), "resources.gpu"),
         (replace(SPEC, model=parse_model("/data/model")), RICH_SITE, "model"),
         (replace(SPEC, model=parse_model(f"{HOME}/../model")), RICH_SITE, "model"),

@@ -47,6 +47,10 @@ def deploy(  # the fields of one body
     engine_arg: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for the engine (VALUE as JSON); again for more.")
     ] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other key of POST /deploy, as JSON: 'resources={\"gpu\": 1}'; again for more."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until it serves, or has failed.")] = True,
     server: Server = None,
     as_json: Json = False,
@@ -59,6 +63,7 @@ def deploy(  # the fields of one body
         **command.given(name=name, quant=quant, max_model_len=max_model_len, routing=routing),
         **command.given(replicas=replicas, autoscale=command.autoscale(autoscale)),
         "engine_args": command.engine_args(engine_arg or []),
+        **command.named_values(more or [], option="--set"),
     }  # fmt: skip
     raise typer.Exit(command.deploy(body, wait=wait, server=server, as_json=as_json))
 

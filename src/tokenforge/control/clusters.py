@@ -86,9 +86,8 @@ class ClusterControl:
     async def _apply_all(self, wanted: list[Deployment]) -> set[DeploymentId]:
         """Apply those that may be tried now; which of them were refused just now."""
         due = [d for d in wanted if not d.is_deleting and self._is_due(d)]
-        for deployment in wanted:
-            if deployment not in due and self._refusals.get(deployment.id, (0, None))[0] == deployment.generation:
-                self._next_s = min(self._next_s, deployment.observed.retry_at_s)
+        later = [d.observed.retry_at_s for d in wanted if not d.is_deleting and not self._is_due(d)]
+        self._next_s = min([self._next_s, *later])
         places = asyncio.Semaphore(AT_ONCE)
         refused: set[DeploymentId] = set()
 

@@ -21,6 +21,8 @@ JsonObject = dict[str, Any]
 
 LEAST_WAIT_S = 0.2
 MOST_WAIT_S = 10.0
+_DOUBT = 5
+"""So many failures in a row may be the version's own fault (a server restored from a backup): list again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +96,8 @@ class Reflector:
             _log.warning("watching %s: %s", self.path, error)
         self.trouble = error
         self._failures += 1
+        if self._failures % _DOUBT == 0:
+            self._version = ""
         return min(MOST_WAIT_S, LEAST_WAIT_S * 2.0 ** min(16, self._failures - 1))
 
 

@@ -83,9 +83,9 @@ def autoscaler(autoscale: Autoscale, *, name: str, metric: str, features: Featur
         "kind": "HorizontalPodAutoscaler",
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": max(1, autoscale.min),
-            "maxReplicas": max(1, autoscale.max),
+            "minReplicas": autoscale.min,
+            "maxReplicas": autoscale.max,
             "metrics": [{"type": "Pods", "pods": source}],
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": min(3600, round(autoscale.down_after_s))}},
         },
     }

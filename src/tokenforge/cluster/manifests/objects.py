@@ -98,7 +98,7 @@ def owned(value: JsonObject, *, owner: JsonObject) -> JsonObject:
 
 def faults_of(spec: DeploymentSpec, site: Site) -> list[Fault]:
     """What of a deployment cannot be on this cluster."""
-    return [*_secret_faults(spec, site), *_place_faults(spec, site)]
+    return [*_secret_faults(spec, site), *_place_faults(spec, site), *_scale_faults(spec)]
 
 
 def _secret_faults(spec: DeploymentSpec, site: Site) -> list[Fault]:
@@ -126,6 +126,13 @@ def _place_faults(spec: DeploymentSpec, site: Site) -> list[Fault]:
             hint = f"put it on the site's cache volume and write {HOME}/FOLDER, or take a hub id"
             faults.append(Fault(field="model", value=spec.model.name, message="is no folder of a pod", hint=hint))
     return faults
+
+
+def _scale_faults(spec: DeploymentSpec) -> list[Fault]:
+    if spec.autoscale is None or spec.autoscale.min > 0:
+        return []
+    hint = "write 1 or more; replicas 0 without autoscale runs nothing"
+    return [Fault(field="autoscale.min", value=0, message="is less than a cluster's autoscaler keeps", hint=hint)]
 
 
 def _named(value: JsonObject, *, name: str, namespace: str, own: dict[str, str]) -> JsonObject:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tokenforge.domain.api_key import READ
-from tokenforge.domain.deployment import DeploymentId
+from tokenforge.domain.deployment import DeploymentId, Placement
 from tokenforge.domain.errors import NotFound
 from tokenforge.gateway.admin import events
 from tokenforge.gateway.admin.idempotency import PARAMETER as IDEMPOTENCY
@@ -156,7 +156,10 @@ class DeploymentRoutes:
         parts = []
         for replica in deployment.observed.replicas:
             parts.append(f"==> {replica.id} ({replica.phase}) <==")
-            parts.extend(self.read_log(replica.id, lines))
+            if deployment.spec.target is Placement.KUBERNETES:
+                parts.append(f"the cluster has its log: kubectl logs {replica.id} --container worker")
+            else:
+                parts.extend(self.read_log(replica.id, lines))
         if not parts:
             for condition in deployment.observed.conditions:
                 parts.extend((f"==> {condition.type}: {condition.message} <==", *condition.last_words))
