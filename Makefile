@@ -64,7 +64,7 @@ contracts: $(READY) ## Check that imports follow the architecture
 reference: $(READY) ## Write what is made from code: pages of docs/reference, the newest schema
 	@$(BIN)/python -m tokenforge.report.validity_page > docs/reference/validity-codes.md
 	@$(BIN)/python -m tokenforge.store.sql.migrate > src/tokenforge/store/sql/head.sql
-	@$(BIN)/python -m tokenforge.telemetry.reference > docs/reference/metrics.md
+	@for page in metrics traces logs; do $(BIN)/python -m tokenforge.telemetry.reference $$page > docs/reference/$$page.md; done
 	@$(BIN)/python -m tokenforge.telemetry.boards .
 
 clean: ## Remove the virtual environment and caches (not your runs)

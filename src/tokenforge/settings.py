@@ -61,10 +61,11 @@ class Settings:
     Default `127.0.0.1:0`: this machine alone, any free port, told by the gateway's `/metrics/targets`."""
 
     observing: Observing
-    """`TOKENFORGE_LOG=json` writes logs as JSON, one object a line (default `pretty`); `TOKENFORGE_LOG_PROMPTS=on` puts
-    prompts and answers into them. `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
-    (OpenTelemetry's own) turns traces on and says where they go; `OTEL_EXPORTER_OTLP_HEADERS` go along, never
-    logged; `OTEL_TRACES_SAMPLER_ARG` is the share of requests traced where the caller did not decide (default 1)."""
+    """`TOKENFORGE_LOG=json` writes logs as JSON, one object a line (default `pretty`); `TOKENFORGE_LOG_REQUESTS=on` has
+    the gateway log every request, else those that fail; `TOKENFORGE_LOG_PROMPTS=on` has workers log the body.
+    `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` (OpenTelemetry's own) turns traces on and says
+    where they go; `OTEL_EXPORTER_OTLP_HEADERS` go along, never logged; `OTEL_TRACES_SAMPLER_ARG` is the share of
+    requests traced where the caller did not decide (default 1)."""
 
     kubernetes: Path | None
     """`TOKENFORGE_KUBERNETES`: the settings of a cluster (YAML); with them `target: kubernetes` is taken."""
@@ -148,6 +149,7 @@ def _observing(env: Mapping[str, str]) -> Observing:
         raise InvalidInput(faults, source="environment")
     return Observing(
         log_form=LogForm(form),
+        log_requests=_is_on(env.get("TOKENFORGE_LOG_REQUESTS", "")),
         log_prompts=_is_on(env.get("TOKENFORGE_LOG_PROMPTS", "")),
         traces_url=url,
         trace_headers=_headers(env.get("OTEL_EXPORTER_OTLP_HEADERS", "")),

@@ -149,7 +149,7 @@ def test_a_stream_that_is_left_frees_the_engine(platform: Up, client: openai.Ope
 
 def is_cancelled(platform: Up, request: str) -> bool:
     lines = platform.run("logs", "tiny").stdout.splitlines()
-    return any(f"request={request} " in line and "outcome=cancelled" in line for line in lines)
+    return any(f"request_id={request} " in line and "outcome=cancelled" in line for line in lines)
 
 
 @pytest.fixture(scope="session")

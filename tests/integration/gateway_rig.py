@@ -33,6 +33,7 @@ from tokenforge.store.base import Lease
 from tokenforge.store.blobs.folder import FolderBlobs
 from tokenforge.store.sql.store import Store, open_store
 from tokenforge.telemetry.targets import TargetFiles
+from tokenforge.telemetry.tracing.tracer import Tracer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 USAGE = {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
@@ -194,7 +195,12 @@ class Rig:
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, *, is_loopback: bool = True, limits: Limits | None = None, hold_s: float = 60.0
+    folder: Path,
+    *,
+    is_loopback: bool = True,
+    limits: Limits | None = None,
+    hold_s: float = 60.0,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Rig]:
     """Serve one, with a store in `folder`."""
     store = open_store(folder / "store.db")
@@ -212,7 +218,7 @@ async def gateway(
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
         new_id=lambda: f"id-{next(numbers)}", keys=store.keys, random=os.urandom,
         now=lambda: "2026-01-01T00:00:00Z", is_loopback=is_loopback,
-        demands=store.demands, hold_s=hold_s,
+        demands=store.demands, hold_s=hold_s, tracer=tracer,
         more=(
             *BenchmarkRoutes(
                 benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",

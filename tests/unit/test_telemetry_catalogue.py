@@ -15,15 +15,16 @@ from tokenforge.telemetry.catalogue.definition import (
     Metric,
     decade_buckets,
 )
-from tokenforge.telemetry.reference import metrics_page
+from tokenforge.telemetry.reference import PAGES
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 UNITS = {"seconds", "bytes", "tokens", "ratio", "watts", "joules", "celsius", "hertz"}
 named = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 
 
-def test_the_reference_of_metrics_is_up_to_date() -> None:
-    assert PAGE.read_text() == metrics_page(), "docs/reference is stale: run `make reference`"
+@pytest.mark.parametrize("name", PAGES)
+def test_a_reference_page_is_up_to_date(name: str) -> None:
+    assert (FOLDER / f"{name}.md").read_text() == PAGES[name](), "docs/reference is stale: run `make reference`"
 
 
 def test_no_two_metrics_have_one_name() -> None:

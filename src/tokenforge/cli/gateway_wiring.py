@@ -1,9 +1,11 @@
 """The gateway's parts, put together. Apart from control's: a process that is started again imports only its own."""
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tokenforge import __version__
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
 from tokenforge.cli.cluster_site import cluster_offer, site_of
@@ -23,6 +25,7 @@ from tokenforge.settings import Settings
 from tokenforge.store.archive import Archive
 from tokenforge.store.sql.store import Store
 from tokenforge.telemetry.targets import TargetFiles
+from tokenforge.telemetry.tracing.tracer import make_tracer
 
 _FEW_REPLICAS = 8
 _REPLICAS_PER_CPU = 4
@@ -58,6 +61,10 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         hold_s=settings.hold_s,
         more=(*_benchmark_operations(store, archive, accelerator), *targets.operations()),
         check_args=check_args,
+        logs_all=settings.observing.log_requests,
+        tracer=make_tracer(
+            settings.observing, service="tokenforge-gateway", version=__version__, instance=socket.gethostname()
+        ),
         cluster=None if settings.kubernetes is None else cluster_offer(site_of(settings.kubernetes)),
     )
 

@@ -4,7 +4,6 @@ Each imports its own parts alone, and late: how fast it is back after its death 
 """
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -19,8 +18,9 @@ from tokenforge.cli.metrics_page import metrics_told
 from tokenforge.cli.platform_places import platform_store
 from tokenforge.gateway.guard import is_loopback
 from tokenforge.protocol.serving import bind
-from tokenforge.settings import read_settings
+from tokenforge.settings import Settings, read_settings
 from tokenforge.telemetry.control_metrics import ControlMetrics
+from tokenforge.telemetry.logs import set_up_logs
 from tokenforge.telemetry.page import new_registry
 from tokenforge.worker.process import hold_lifeline, raise_file_limit
 
@@ -30,8 +30,8 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
     from tokenforge.cli.cluster_wiring import cluster_control
     from tokenforge.cli.platform_wiring import make_control, make_executor
 
-    _begin("control", lifeline_fd)
     settings = read_settings()
+    _begin("control", settings, lifeline_fd)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -79,8 +79,8 @@ def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int
     from tokenforge.gateway.http.limits import Limits, most_connections
     from tokenforge.gateway.server import serve
 
-    _begin("gateway", lifeline_fd)
     settings = read_settings()
+    _begin("gateway", settings, lifeline_fd)
     if socket_fd is None:
         require_key(host)
     listener = bind(host, port) if socket_fd is None else socket.socket(fileno=socket_fd)
@@ -100,14 +100,8 @@ def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int
     return 0
 
 
-def _begin(name: str, lifeline_fd: int | None) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"%(asctime)s {name} %(levelname)s %(name)s %(message)s",
-        force=True,
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+def _begin(name: str, settings: Settings, lifeline_fd: int | None) -> None:
+    set_up_logs(sys.stderr, process=name, form=settings.observing.log_form)
     raise_file_limit()
     if lifeline_fd is not None:
         os.set_inheritable(lifeline_fd, True)

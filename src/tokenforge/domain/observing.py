@@ -17,11 +17,13 @@ class Observing:
     """How one process is observed. Without `traces_url` nothing is traced.
 
     `traces_url` takes OTLP over HTTP; `trace_headers` go along, and are never logged. `trace_share` is the share of
-    requests that are traced when the caller did not decide. `log_prompts` writes prompts and answers into the log.
+    requests that are traced when the caller did not decide. `log_requests` has the gateway log every request, not only
+    those that did not end well. `log_prompts` writes prompts and answers into the log.
     `visible_gpus` is what CUDA was told to see (None: all).
     """
 
     log_form: LogForm = LogForm.PRETTY
+    log_requests: bool = False
     log_prompts: bool = False
     traces_url: str | None = None
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)

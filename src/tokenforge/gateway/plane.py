@@ -19,6 +19,9 @@ from tokenforge.gateway.upstream import Upstream
 from tokenforge.protocol.asgi import MAX_BODY_BYTES, header, request_id
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
+from tokenforge.telemetry.logs import log_request
+from tokenforge.telemetry.tracing.span import Value
+from tokenforge.telemetry.tracing.tracer import Trace, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ MAX_DEADLINE_S = 3600.0
 DEADLINE_HEADER = b"x-tokenforge-timeout-s"
 RUNTIME_HEADER = b"x-tokenforge-runtime"
 SESSION_HEADER = b"x-tokenforge-session"
+_WELL = frozenset({"ok", "cancelled"})
 _SCOPED = "/deployments/"
 _TRACE_HEADERS = (b"traceparent", b"tracestate")
 
@@ -47,6 +51,7 @@ class Passage:
     asked_s: float | None = None
     tries: int = 0
     tell_late: Callable[[Problem], bytes] | None = None
+    trace: Trace | None = None
 
     @property
     def runtime(self) -> str | None:
@@ -71,12 +76,17 @@ class Passage:
         pairs = [(b"content-type", kind.encode("latin-1")), (b"x-request-id", self.request_id.encode("latin-1"))]
         return pairs + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
 
-    def forwarded(self) -> bytes:
-        """The header lines that a worker gets: what the body is, who asks, and the trace it belongs to."""
+    def forwarded(self, span_id: bytes = b"") -> bytes:
+        """The header lines that a worker gets: what the body is, who asks, and the trace it belongs to.
+
+        `span_id` is the span of ours that asks, where we trace.
+        """
         lines = b"content-type: application/json\r\nx-request-id: %b\r\n" % self.request_id.encode("latin-1")
         for name in _TRACE_HEADERS:
-            if name in self.exchange.fields:
+            if name in self.exchange.fields and not (self.trace and name == b"traceparent"):
                 lines += b"%b: %b\r\n" % (name, self.exchange.fields[name])
+        if self.trace is not None:
+            lines += b"traceparent: %b\r\n" % self.trace.context(span_id).header().encode()
         return lines
 
 
@@ -87,6 +97,7 @@ Handler = Callable[["DataPlane", Passage], Awaitable[None]]
 class DataPlane:
     """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds; `new_id` names nameless requests.
 
+    `logs_all`: every request is logged, else those that do not end well.
     `refresh` brings the table up to date: asked only when nobody is there to serve, off the hot path.
     `reporter` tells control what is asked for.
     """
@@ -99,6 +110,8 @@ class DataPlane:
     refresh: Callable[[], Awaitable[None]]
     reporter: DemandReporter
     new_id: Callable[[], str]
+    tracer: Tracer | None = None
+    logs_all: bool = False
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
@@ -127,6 +140,8 @@ class DataPlane:
             arrived_s=began_s,
             until_s=began_s + DEFAULT_DEADLINE_S,
         )
+        if self.tracer is not None:
+            passage.trace = self.tracer.begin(header(exchange.scope, b"traceparent"))
         self.guard.admit(exchange.scope, needs="infer")
         passage.until_s = began_s + _deadline_s(exchange)
         return MAX_BODY_BYTES
@@ -154,7 +169,25 @@ class DataPlane:
         if self.in_flight == 0:
             self.empty.set()
         passage = self._passages.pop(exchange)
-        self.metrics.count(passage.path, exchange.outcome, duration_s=self.clock() - passage.arrived_s)
+        duration_s = self.clock() - passage.arrived_s
+        self.metrics.count(passage.path, exchange.outcome, duration_s=duration_s)
+        if self.logs_all or exchange.outcome not in _WELL:
+            _log_passage(passage, duration_s=duration_s)
+        if passage.trace is not None:
+            self._end_trace(passage.trace, passage)
+
+    def _end_trace(self, trace: Trace, passage: Passage) -> None:
+        """The root span of this process; what lies under it was added on the way."""
+        outcome = passage.exchange.outcome
+        attributes: dict[str, Value] = {
+            "http.request.method": "POST",
+            "http.route": passage.path,
+            "tokenforge.request_id": passage.request_id,
+            "tokenforge.outcome": outcome,
+            "tokenforge.tries": passage.tries,
+        }
+        error = None if outcome in ("ok", "cancelled") else outcome
+        trace.end(f"POST {passage.path}", round(passage.arrived_s * 1e9), attributes=attributes, error=error)
 
 
 def split_path(path: str) -> tuple[str | None, str]:
@@ -163,6 +196,22 @@ def split_path(path: str) -> tuple[str | None, str]:
         return None, path
     identity, slash, rest = path.removeprefix(_SCOPED).partition("/")
     return (identity, f"/{rest}") if slash and rest.startswith("v1/") else (None, path)
+
+
+def _log_passage(passage: Passage, *, duration_s: float) -> None:
+    trace = passage.trace
+    log_request(
+        _log,
+        {
+            "request_id": passage.request_id,
+            "path": passage.path,
+            "outcome": passage.exchange.outcome,
+            "duration_s": duration_s,
+            "tries": passage.tries,
+            "deployment": passage.deployment,
+            "trace_id": None if trace is None else trace.root.trace_id.hex(),
+        },
+    )
 
 
 def _tell(passage: Passage, problem: Problem) -> None:

@@ -4,6 +4,7 @@ Worth another try: a replica that cannot be reached, that is draining or dead (5
 this one request (500). Whatever else a worker says is the client's answer.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from tokenforge.domain.errors import NotFound, NotReady
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.routing import Endpoint, Want
 from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
+from tokenforge.telemetry.tracing.span import SpanKind
 
 MAX_TRIES = 4
 _ELSEWHERE = frozenset({429, 500, 503})
@@ -60,6 +62,9 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
         tried.add(endpoint.id)
         passage.tries += 1
         passage.asked_s = plane.clock()
+        if passage.trace is not None and passage.tries == 1:
+            began_ns, asked_ns = round(passage.arrived_s * 1e9), round(passage.asked_s * 1e9)
+            passage.trace.add("route", began_ns, asked_ns, parent_id=passage.trace.root.span_id)
         with plane.router.held(endpoint):
             try:
                 refusal = await _try(plane, passage, ask, endpoint, take)
@@ -86,8 +91,23 @@ async def _take(plane: DataPlane, passage: Passage, ask: Ask, tried: set[str]) -
 
 
 async def _try(plane: DataPlane, passage: Passage, ask: Ask, endpoint: Endpoint, take: Take) -> Refusal | None:
-    """Ask one replica; its refusal when another may do better. Raises UpstreamFailed."""
-    answer = await plane.upstream.ask(endpoint.url, ask.path, body=ask.body, headers=passage.forwarded())
+    """Ask one replica, as one span; its refusal when another may do better. Raises UpstreamFailed."""
+    trace = passage.trace
+    if trace is None:
+        return await _asked(plane, ask, endpoint, take, headers=passage.forwarded())
+    span_id, began_ns = trace.new_id(), time.monotonic_ns()
+    try:
+        return await _asked(plane, ask, endpoint, take, headers=passage.forwarded(span_id))
+    finally:
+        attributes = {"server.address": endpoint.url.partition("://")[2], "tokenforge.replica": endpoint.id}
+        trace.add(
+            "relay", began_ns, time.monotonic_ns(), parent_id=trace.root.span_id, span_id=span_id,
+            kind=SpanKind.CLIENT, attributes=attributes,
+        )  # fmt: skip
+
+
+async def _asked(plane: DataPlane, ask: Ask, endpoint: Endpoint, take: Take, *, headers: bytes) -> Refusal | None:
+    answer = await plane.upstream.ask(endpoint.url, ask.path, body=ask.body, headers=headers)
     try:
         if answer.status not in _ELSEWHERE:
             plane.router.answered(endpoint)

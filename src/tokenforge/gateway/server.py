@@ -33,6 +33,7 @@ from tokenforge.protocol.serving import LAST_BYTES_S
 from tokenforge.store.base import Demands, Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 from tokenforge.telemetry.page import new_registry
+from tokenforge.telemetry.tracing.tracer import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class GatewayParts:
     is_loopback: bool
     demands: Demands
     hold_s: float = HOLD_S
+    tracer: Tracer | None = None
+    logs_all: bool = False
     more: tuple[Operation, ...] = ()
     check_args: CheckArgs = any_args
     cluster: ClusterOffer | None = None
@@ -92,6 +95,8 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         upstream=Upstream(),
         guard=ring,
         metrics=GatewayMetrics(new_registry(__version__)),
+        tracer=parts.tracer,
+        logs_all=parts.logs_all,
         refresh=feed.refresh,
         reporter=reporter,
         new_id=names.new,
@@ -138,6 +143,8 @@ async def serve(parts: GatewayParts, *, listener: socket.socket, limits: Limits)
     is_served.set()
     await reporting
     await app.plane.upstream.close()
+    if parts.tracer is not None:
+        await asyncio.to_thread(parts.tracer.close)
     feeding.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await feeding  # what it did not foresee ends the process too: `up` starts another

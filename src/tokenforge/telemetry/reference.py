@@ -1,7 +1,12 @@
-"""The reference page of metrics, from the catalogue itself: `make reference` writes it, a test compares it."""
+"""The reference pages of metrics, traces and logs, from the catalogue; a test compares what `make reference` wrote."""
+
+import sys
+from collections.abc import Callable
 
 from tokenforge.telemetry.catalogue import SECTIONS
 from tokenforge.telemetry.catalogue.definition import Label, Metric
+from tokenforge.telemetry.catalogue.log_fields import LOG_FIELDS
+from tokenforge.telemetry.catalogue.spans import SPANS, SpanDefinition
 from tokenforge.telemetry.vllm_mapping import MAPPED
 
 _HEAD = """# Metrics
@@ -22,6 +27,31 @@ A worker with vLLM also has vLLM's metrics on its page, as they are (`vllm:*`). 
 
 | vLLM | here |
 |---|---|
+"""
+
+_TRACES_HEAD = """# Traces
+
+<!-- Made from `telemetry/catalogue/spans.py` by `make reference`; do not edit. -->
+
+A traced request is one set of spans, made when it is over: never one a token. The stages are those of the
+[latency ledger](../concepts/latency-ledger.md); one begins where the other ends, so they add up to the whole.
+Attributes have OpenTelemetry's current names (`gen_ai.*`, `http.*`); what it has no name for begins with `tokenforge.`.
+No prompt and no answer is ever in a span. How to turn traces on: [Observe](../how-to/observe.md)
+
+| span | kind | process | within | stage | what it is |
+|---|---|---|---|---|---|
+"""
+
+_LOGS_HEAD = """# Logs
+
+<!-- Made from `telemetry/catalogue/log_fields.py` by `make reference`; do not edit. -->
+
+Every process logs to standard error (`up` keeps it in files): for people, or with `TOKENFORGE_LOG=json` one JSON object
+a line. One `request_id` goes through all processes: the caller's `x-request-id`, or one that the gateway makes, which
+comes back in the answer.
+
+| field | where | what it says |
+|---|---|---|
 """
 
 
@@ -51,5 +81,25 @@ def _label(label: Label) -> str:
     return f"`{label.name}`: {label.text} ({bound})"
 
 
+def traces_page() -> str:
+    """Markdown: a table of spans, and one of attributes."""
+    rows = "".join(_span(span) for span in SPANS)
+    attributes = {(name, span.name): text for span in SPANS for name, text in span.attributes}
+    lines = "".join(f"| `{name}` | {span} | {text} |\n" for (name, span), text in attributes.items())
+    return f"{_TRACES_HEAD}{rows}\n## Attributes\n\n| attribute | of | what it says |\n|---|---|---|\n{lines}"
+
+
+def _span(span: SpanDefinition) -> str:
+    stage = f"`{span.stage}`" if span.stage else "-"
+    return f"| `{span.name}` | {span.kind} | {span.process} | {span.parent} | {stage} | {span.text} |\n"
+
+
+def logs_page() -> str:
+    """Markdown: a table of fields."""
+    return _LOGS_HEAD + "".join(f"| `{one.name}` | {one.where} | {one.text} |\n" for one in LOG_FIELDS)
+
+
+PAGES: dict[str, Callable[[], str]] = {"metrics": metrics_page, "traces": traces_page, "logs": logs_page}
+
 if __name__ == "__main__":
-    print(metrics_page(), end="")
+    print(PAGES[sys.argv[1]](), end="")

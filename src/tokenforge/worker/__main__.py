@@ -15,11 +15,13 @@ from pathlib import Path
 import uvloop
 
 from tokenforge.domain.errors import TokenForgeError
+from tokenforge.domain.observing import LogForm
 from tokenforge.domain.runtime import Accelerator
 from tokenforge.protocol.serving import bind
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.telemetry.accelerators import find_gpus
+from tokenforge.telemetry.logs import set_up_logs
 from tokenforge.worker.process import Announcer, end_children, hold_lifeline, lead_session, raise_file_limit
 from tokenforge.worker.server import serve
 
@@ -29,10 +31,7 @@ _log = logging.getLogger("tokenforge.worker")
 def main() -> int:
     """Run the worker; returns its exit code."""
     arguments = _arguments()
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    set_up_logs(sys.stderr, process="worker", form=LogForm.PRETTY)
     lead_session()
     raise_file_limit()
     if arguments.lifeline_fd is not None:
@@ -41,6 +40,7 @@ def main() -> int:
     announcer.note(Announcement(port=0, phase=WorkerPhase.STARTING))
     try:
         spec = worker_spec_from_json(arguments.spec.read_bytes())
+        set_up_logs(sys.stderr, process="worker", form=spec.observing.log_form)
         plug = find_plug(spec.runtime.runtime)
         listener = bind(spec.host, spec.port)
     except (TokenForgeError, OSError) as error:

@@ -19,6 +19,7 @@ from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
 from tokenforge.runtimes.base import ForwardedAnswer
+from tokenforge.telemetry.tracing.tracer import Tracer
 from tokenforge.telemetry.worker_metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.forwarding import PATHS, forward
@@ -41,6 +42,7 @@ class Service:
     admission: Admission
     metrics: WorkerMetrics
     new_id: Callable[[], str]
+    tracer: Tracer | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class Exchange:
     is_begun: bool = False
     last: Chunk | None = None
     measure: Measure | None = None
+    call: GenerateRequest | None = None
 
 
 async def answer(service: Service, exchange: Exchange) -> str:
@@ -80,7 +83,7 @@ async def _generate(service: Service, exchange: Exchange) -> None:
         await _forward(service, exchange)
         return
     with service.admission.place():
-        call = await _call(service, request, info)
+        call = exchange.call = await _call(service, request, info)
         head = _head(service, request, call.request_id)
         scores = await _scores(service, request, call)
         exchange.watch.submit()

@@ -10,13 +10,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import NotFound, TokenForgeError
-from tokenforge.protocol.asgi import ClientGone, Receive, Scope, Send, read_body, request_id, send_whole
+from tokenforge.protocol.asgi import ClientGone, Receive, Scope, Send, header, read_body, request_id, send_whole
 from tokenforge.protocol.openai_answer import models_body
 from tokenforge.protocol.openai_request import Operation
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.protocol.worker_spec import WorkerPhase, runtime_info_to_plain
 from tokenforge.telemetry.page import read_page
 from tokenforge.worker.answers import Exchange, Service, answer
+from tokenforge.worker.closing import close_request
+from tokenforge.worker.tracing import Answered
 
 _log = logging.getLogger(__name__)
 
@@ -77,23 +79,11 @@ class App:
             problem = problem_of(error)
             closing = {**headers, "connection": "close"}
             await send_whole(send, problem.openai_body(), status=problem.status, headers=closing)
-        self._note(operation, outcome, begun_ns=begun_ns, exchange=exchange, request=headers["x-request-id"])
-
-    def _note(
-        self, operation: Operation, outcome: str, *, begun_ns: int, exchange: Exchange | None, request: str
-    ) -> None:
-        duration_s = (time.monotonic_ns() - begun_ns) / 1e9
-        metrics = self._service.metrics
-        metrics.requests.inc(operation.value, outcome)
-        metrics.duration.observe(duration_s)
-        if outcome in ("overloaded", "not_ready"):
-            metrics.rejected.inc(outcome)
-        if exchange is not None and exchange.measure is not None and (timing := exchange.watch.timing()) is not None:
-            metrics.spent(timing, decode_ns=exchange.measure.last_ns - exchange.measure.first_ns)
-        usage = exchange.last.usage if exchange is not None and exchange.last is not None else None
-        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
-        line = "request=%s operation=%s outcome=%s prompt_tokens=%d completion_tokens=%d duration_s=%.4f"
-        _log.info(line, request, operation.value, outcome, *tokens, duration_s)
+        answered = Answered(
+            operation=operation, route=scope["path"], request_id=headers["x-request-id"], outcome=outcome,
+            began_ns=begun_ns, ended_ns=time.monotonic_ns(), info=self._service.host.info, exchange=exchange,
+        )  # fmt: skip
+        close_request(self._service, answered, traceparent=header(scope, b"traceparent"))
 
     def _live(self) -> _Reply:
         return _Reply(body=b'{"status": "live"}')

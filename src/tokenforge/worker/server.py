@@ -16,6 +16,7 @@ from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.telemetry.accelerators import Gpu, follow_gpus
 from tokenforge.telemetry.page import new_registry, pass_on_foreign
+from tokenforge.telemetry.tracing.tracer import make_tracer
 from tokenforge.telemetry.worker_metrics import WorkerMetrics
 from tokenforge.worker.admission import Admission
 from tokenforge.worker.answers import Service
@@ -52,7 +53,8 @@ async def serve(
     host = Host(spec, build=plug.build, on_phase=on_phase)
     metrics.follow(host.stats)
     on_phase(host)
-    service = Service(host=host, admission=admission, metrics=metrics, new_id=lambda: uuid.uuid4().hex)
+    tracer = make_tracer(spec.observing, service="tokenforge-worker", version=__version__, instance=spec.name)
+    service = Service(host=host, admission=admission, metrics=metrics, new_id=lambda: uuid.uuid4().hex, tracer=tracer)
     server = make_server(App(service, started_s=int(time.time())))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     running = asyncio.create_task(host.run())
@@ -63,6 +65,8 @@ async def serve(
     await host.close()
     server.should_exit = True
     await serving
+    if tracer is not None:
+        await asyncio.to_thread(tracer.close)
     return host
 
 

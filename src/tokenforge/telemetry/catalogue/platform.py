@@ -8,7 +8,7 @@ _GATEWAY, _CONTROL = (Process.GATEWAY,), (Process.CONTROL,)
 _PATH = Label(
     name="path",
     text="the route",
-    values=("/v1/completions", "/v1/chat/completions", "/infer"),
+    values=("/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/responses", "/infer"),
 )
 _DEPLOYMENT = Label(name="deployment", text="its name; one that is deleted leaves the page", most=1000)
 

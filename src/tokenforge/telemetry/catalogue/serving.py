@@ -1,6 +1,7 @@
 """Metrics of requests in a worker."""
 
 from tokenforge.domain.generation import FinishReason
+from tokenforge.protocol.openai_request import Operation
 from tokenforge.telemetry.catalogue.definition import (
     COUNT_BUCKETS,
     DURATION_BUCKETS,
@@ -12,7 +13,7 @@ from tokenforge.telemetry.catalogue.definition import (
 )
 
 _WORKER = (Process.WORKER,)
-_OPERATION = Label(name="operation", text="which API", values=("completions", "chat"))
+_OPERATION = Label(name="operation", text="which API", values=tuple(operation.value for operation in Operation))
 OUTCOME = Label(name="outcome", text="`ok`, `cancelled` (the client left), or the code of the error", most=40)
 
 REQUESTS = Metric(

@@ -1,0 +1,36 @@
+"""Every field of a log line, defined once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogField:
+    """One field. `where`: `every line`, or the lines that have it."""
+
+    name: str
+    where: str
+    text: str
+
+
+_REQUEST = "a request"
+
+LOG_FIELDS = (
+    LogField(name="time", where="every line", text="RFC 3339, UTC, with milliseconds"),
+    LogField(name="level", where="every line", text="`debug`, `info`, `warning`, `error`"),
+    LogField(name="process", where="every line", text="`gateway`, `control`, `worker`, `bench`"),
+    LogField(name="logger", where="every line", text="the part of the program that says it"),
+    LogField(name="message", where="every line", text="for people; `request` on the line that ends a request"),
+    LogField(name="error", where="a failure", text="the error with its trace in the program"),
+    LogField(name="request_id", where=_REQUEST, text="the same in every process and in the answer's `x-request-id`"),
+    LogField(name="trace_id", where=_REQUEST, text="its trace, where it is traced"),
+    LogField(name="path", where=_REQUEST, text="the route"),
+    LogField(name="outcome", where=_REQUEST, text="`ok`, `cancelled`, or the code of the error"),
+    LogField(name="duration_s", where=_REQUEST, text="from its arrival to its last byte"),
+    LogField(name="tries", where="a request, gateway", text="replicas that were asked"),
+    LogField(name="deployment", where="a request, gateway", text="the deployment in its URL, if it names one"),
+    LogField(name="prompt_tokens", where="a request, worker", text="as the engine counts them"),
+    LogField(name="completion_tokens", where="a request, worker", text="as the engine counts them"),
+    LogField(
+        name="prompt", where="a request, worker", text="the body of the request; only with `TOKENFORGE_LOG_PROMPTS=on`"
+    ),
+)
