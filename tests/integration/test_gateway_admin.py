@@ -1,5 +1,6 @@
 """The admin side on real sockets: deployments over HTTP, health, the OpenAPI document."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,10 @@ async def test_a_workers_refusal_of_infer_names_the_field(rig: Rig) -> None:
     await rig.deploy(refusing(400, code="invalid_request", param="max_tokens"))
     status, body, _ = await rig.post("/infer", {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 9})
     assert (status, body["errors"]) == (400, [{"field": "max_tokens", "value": 9, "message": "no", "hint": ""}])
+
+
+async def test_one_key_sent_many_times_at_once_makes_one_deployment(rig: Rig) -> None:
+    sent = [rig.post("/deploy", DEPLOY, **{"idempotency-key": "at-once"}) for _ in range(8)]
+    answers = await asyncio.gather(*sent)
+    assert {(status, body["id"]) for status, body, _ in answers} == {(202, answers[0][1]["id"])}
+    assert len((await rig.get("/deployments"))[1]["deployments"]) == 1

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tokenforge.cli.plan import print_plan
-from tokenforge.domain.benchmark import Benchmark, without_secrets, without_userinfo
+from tokenforge.domain.benchmark import Benchmark, hide_secrets, without_secrets, without_userinfo
 from tokenforge.domain.canonical import to_plain
 from tokenforge.protocol.benchmark import parse_benchmark
 
@@ -42,3 +42,8 @@ def test_an_option_that_only_sounds_like_a_secret_is_shown() -> None:
 def test_a_password_in_an_address_is_not_recorded() -> None:
     assert without_userinfo("http://me:p@ss@host:1/base") == "http://host:1/base"
     assert without_userinfo("http://host:1") == "http://host:1"
+
+
+def test_a_password_in_the_address_of_an_attached_server_is_not_shown() -> None:
+    shown = hide_secrets({"base_url": "http://me:pass@host:1/v1", "model": "a@b", "api_key": CANARY})
+    assert shown == {"base_url": "http://host:1/v1", "model": "a@b", "api_key": "(hidden)"}

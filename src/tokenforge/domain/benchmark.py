@@ -75,5 +75,11 @@ def _shown(side: Side) -> Side:
 
 
 def hide_secrets(args: Mapping[str, object]) -> dict[str, object]:
-    """The same arguments, text named like a secret hidden."""
-    return {name: HIDDEN if isinstance(value, str) and is_secret_name(name) else value for name, value in args.items()}
+    """The same arguments, text named like a secret hidden, and what stands before the @ of an address."""
+    return {name: _shown_text(name, value) if isinstance(value, str) else value for name, value in args.items()}
+
+
+def _shown_text(name: str, text: str) -> str:
+    if is_secret_name(name):
+        return HIDDEN
+    return without_userinfo(text) if "://" in text else text

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenforge import __version__
+from tokenforge.domain.benchmark import without_userinfo
 from tokenforge.domain.errors import EngineDead, EngineError, Fault, InvalidInput, InvalidRequest, TargetUnreachable
 from tokenforge.domain.generation import (
     Capabilities,
@@ -170,8 +171,8 @@ class OpenAIRuntime:
         while (models := await self._models(server)) is None:
             self._require_command(EngineError, "the server ended while it started")
             if time.monotonic() > deadline:
-                words = self._command.last_words(3) if self._command is not None else ""
-                what = f"no answer from {server.base}v1/models in {limit_s:g} s" + (f": {words}" if words else "")
+                words = f": {self._command.last_words(3)}" if self._command is not None else ""
+                what = f"no answer from {without_userinfo(server.base)}v1/models in {limit_s:g} s{words}"
                 raise TargetUnreachable(what, hint="Is the server up?") if self._command is None else EngineError(what)
             await asyncio.sleep(_POLL_S)
         return models
