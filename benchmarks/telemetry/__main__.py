@@ -3,8 +3,8 @@
     PYTHONPATH=benchmarks:tests/integration python -m telemetry --quads 4
 
 A null server answers at once, so what is measured is what stands before it. Each quad is on, off, off, on (or the
-other way round), so that a drift of the machine cancels. Printed: requests/s of each side, and on against off as the geometric
-mean over quads with its spread.
+mirror image), so that a drift of the machine cancels. Printed: requests/s of each side, and on against off as the
+geometric mean over quads with its spread.
 Exit code 1 where metrics cost over 3 % beyond the spread.
 """
 
