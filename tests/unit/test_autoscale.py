@@ -68,7 +68,7 @@ def test_fewer_only_after_fewer_were_enough_for_a_while() -> None:
     life.run(1, in_flight=30)
     assert life.run(59, in_flight=2) == 4
     assert life.run(3, in_flight=2) == 1
-    assert life.changes[-1] == "ScaledDown: 1 were enough for 60 s: 4 -> 1"
+    assert life.changes[-1] == "ScaledDown: no more than 1 needed for 60 s: 4 -> 1"
 
 
 def test_the_busiest_moment_of_that_while_counts() -> None:

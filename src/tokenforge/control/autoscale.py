@@ -125,7 +125,7 @@ def _fewer(autoscale: Autoscale, now: Scaling, demand: Demand, look: Look) -> Sc
         return replace(now, fewer_since_s=look.now_s, fewer=enough)
     busiest = max(now.fewer, enough)
     if look.now_s - now.fewer_since_s >= autoscale.down_after_s:
-        why = f"{busiest} were enough for {autoscale.down_after_s:g} s"
+        why = f"no more than {busiest} needed for {autoscale.down_after_s:g} s"
         return _changed(now, busiest, look, reason="ScaledDown", why=why)
     return now if busiest == now.fewer else replace(now, fewer=busiest)
 

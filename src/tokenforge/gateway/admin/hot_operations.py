@@ -25,6 +25,10 @@ _CHOICE = (
         name="x-tokenforge-runtime", place="header", schema={"type": "string"}, text="which runtime; default: any"
     ),
     Parameter(
+        name="x-tokenforge-session", place="header", schema={"type": "string"},
+        text="requests of one session go to one replica, within its part of the load",
+    ),
+    Parameter(
         name="x-tokenforge-timeout-s", place="header", text="seconds until the answer must be whole",
         schema={"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DEADLINE_S, "default": DEFAULT_DEADLINE_S},
     ),
