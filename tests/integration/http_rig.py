@@ -38,8 +38,8 @@ def on_uvloop(test: Callable[P, Coroutine[object, object, None]]) -> Callable[P,
 
 async def echo(exchange: Exchange) -> None:
     """Tell the method, the path and how much body there was."""
-    told = {"method": exchange.scope["method"], "path": exchange.scope["path"], "body": exchange.body.decode("latin-1")}
-    exchange.whole(200, [(b"content-type", b"application/json")], json.dumps(told).encode())
+    told = {"method": exchange.head.method, "path": exchange.head.path, "body": exchange.body.decode("latin-1")}
+    exchange.whole(200, b"content-type: application/json\r\n", json.dumps(told).encode())
 
 
 @dataclass(slots=True)

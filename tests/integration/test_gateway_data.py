@@ -10,6 +10,7 @@ import pytest
 from gateway_rig import GOOD, USAGE, Hanging, Rig, dropping, event, gateway, piece, refusing, streaming
 
 from tokenforge.bench.driver.exchange import gateway_ns
+from tokenforge.telemetry.logs import JsonLines
 
 INFER = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
 ASK = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2, "stream": True}
@@ -51,6 +52,44 @@ async def test_the_trace_that_a_request_belongs_to_reaches_the_worker(rig: Rig) 
     for path in ("/v1/completions", "/infer"):
         await rig.post(path, {**INFER}, **trace)
         assert trace.items() <= rig.asked[-1][2].items()
+
+
+async def page_of(rig: Rig) -> str:
+    return (await rig.get("/metrics"))[1].decode()  # type: ignore[no-any-return]
+
+
+async def test_usage_is_what_the_engine_told_or_what_was_delivered_when_it_was_cut(rig: Rig) -> None:
+    await rig.deploy(streaming(*GOOD))
+    await rig.post("/v1/completions", ASK)
+    assert 'tokenforge_http_usage_tokens_total{kind="completion",source="engine"} 2.0' in await page_of(rig)
+    await rig.deploy(streaming(piece("one"), piece("two"), piece("three"), cut=True), runtime="vllm")
+    await rig.post("/v1/completions", ASK, **{"x-tokenforge-runtime": "vllm"})
+    assert 'tokenforge_http_usage_tokens_total{kind="completion",source="events"} 3.0' in await page_of(rig)
+
+
+async def test_usage_of_a_client_that_leaves_is_what_it_was_given(rig: Rig) -> None:
+    hanging = Hanging()
+    await rig.deploy(hanging)
+    async with rig.client.post(rig.url + "/v1/completions", json=ASK) as answer:
+        await hanging.begun.wait()
+        await answer.content.readany()
+    await rig.app.plane.empty.wait()
+    assert 'tokenforge_http_usage_tokens_total{kind="completion",source="events"} 1.0' in await page_of(rig)
+
+
+async def test_a_failure_is_told_in_the_log_with_its_trace_and_without_its_prompt(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    await rig.deploy(refusing(429))
+    caplog.set_level("INFO")
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-request-id": "mine"}
+    await rig.post("/v1/completions", {**ASK, "prompt": "a secret"}, **trace)
+    await rig.app.plane.empty.wait()
+    (record,) = [record for record in caplog.records if record.getMessage() == "request"]
+    told = json.loads(JsonLines("gateway").format(record))
+    assert (told["outcome"], told["status"], told["request_id"]) == ("worker_429", 429, "mine")
+    assert (told["trace_id"], told["replica"]) == ("0af7651916cd43dd8448eb211c80319c", "d0-0")
+    assert "secret" not in str(told)
 
 
 async def test_infer_answers_text_usage_and_timings(rig: Rig) -> None:

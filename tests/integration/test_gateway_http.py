@@ -78,7 +78,7 @@ async def test_who_is_refused_at_the_head_need_not_send_the_body() -> None:
     async with serving() as served:
 
         def refuse(exchange: Exchange) -> None:
-            raise Unauthorized(f"no {exchange.scope['path']}")
+            raise Unauthorized(f"no {exchange.head.path}")
 
         served.app.may_open = refuse
         client = await served.ask(POST + b"a")
@@ -174,7 +174,7 @@ async def test_a_client_that_reads_nothing_holds_no_more_than_its_bound_and_is_g
     sizes: list[int] = []
 
     async def pour(exchange: Exchange) -> None:
-        exchange.begin(200, [], length=None)
+        exchange.begin(200, b"", length=None)
         while True:
             exchange.write(b"a" * 65536)
             sizes.append(exchange.sent_bytes)
@@ -193,7 +193,7 @@ async def test_a_client_that_reads_nothing_holds_no_more_than_its_bound_and_is_g
 @on_uvloop
 async def test_an_answer_that_is_not_ended_is_not_taken_for_whole() -> None:
     async def half(exchange: Exchange) -> None:
-        exchange.begin(200, [], length=None)
+        exchange.begin(200, b"", length=None)
         exchange.write(b"half")
 
     async with serving(half) as served:
@@ -204,7 +204,7 @@ async def test_an_answer_that_is_not_ended_is_not_taken_for_whole() -> None:
 
 async def test_work_that_fails_unforeseen_is_500_and_says_nothing_of_its_inside() -> None:
     async def fail(exchange: Exchange) -> None:
-        raise RuntimeError(f"secret of {exchange.scope['path']}")
+        raise RuntimeError(f"secret of {exchange.head.path}")
 
     async with serving(fail) as served:
         client = await served.ask(GET)
@@ -215,7 +215,7 @@ async def test_work_that_fails_unforeseen_is_500_and_says_nothing_of_its_inside(
 
 async def test_http_1_0_gets_a_body_that_ends_with_the_connection() -> None:
     async def stream(exchange: Exchange) -> None:
-        exchange.begin(200, [], length=None)
+        exchange.begin(200, b"", length=None)
         exchange.write(b"one")
         exchange.write(b"two")
         exchange.end()
@@ -238,7 +238,7 @@ async def test_the_end_lets_an_answer_finish_and_says_so_on_it() -> None:
 
     async def wait(exchange: Exchange) -> None:
         await gate.wait()
-        exchange.whole(200, [], b"done")
+        exchange.whole(200, b"", b"done")
 
     async with serving(wait, limits=QUICK) as served:
         idle, busy = await served.client(), await served.client()

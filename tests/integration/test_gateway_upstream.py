@@ -184,7 +184,7 @@ async def test_a_client_that_reads_nothing_pauses_the_worker() -> None:
 
         async def pass_on(exchange: Exchange) -> None:
             answer = await ask(upstream, url)
-            exchange.begin(200, [], length=None)
+            exchange.begin(200, b"", length=None)
             try:
                 await answer.pass_to(exchange)
             finally:
@@ -222,7 +222,7 @@ async def test_hundreds_of_streams_at_once_are_byte_for_byte_what_their_worker_s
             answer = await ask(upstream, url, exchange.body)
             try:
                 await answer.first()
-                exchange.begin(200, [], length=None)
+                exchange.begin(200, b"", length=None)
                 await answer.pass_to(exchange)
                 exchange.end()
             finally:

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from tokenforge.gateway.http.asgi import answer_by
 from tokenforge.gateway.http.exchange import Exchange
-from tokenforge.gateway.plane import DataPlane
+from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.protocol.asgi import request_id
 
 _ADMIN_BODY_BYTES = 1 << 20
@@ -23,21 +23,21 @@ class GatewayApp:
 
     def open(self, exchange: Exchange) -> int:
         """How large its body may be. Raises TokenForgeError when it may not be."""
-        return self.plane.open(exchange) if self._is_hot(exchange) else _ADMIN_BODY_BYTES
+        head = exchange.head
+        if self.plane.owns(head.path, head.method):
+            return self.plane.open(exchange)
+        return _ADMIN_BODY_BYTES
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request."""
-        if self._is_hot(exchange):
-            await self.plane.answer(exchange)
+        if isinstance(exchange.work, Passage):
+            await self.plane.answer(exchange.work)
             return
-        identity = request_id(exchange.scope, otherwise=self.new_id()).encode("latin-1")
-        await answer_by(self.admin, exchange, headers=((b"x-request-id", identity),))
+        identity = request_id(exchange.scope, otherwise="") or self.new_id()
+        await answer_by(self.admin, exchange, lines=b"x-request-id: %b\r\n" % identity.encode("latin-1"))
 
     def left(self, exchange: Exchange) -> None:
         """It is over, admitted or not."""
-        if self._is_hot(exchange):
-            self.plane.left(exchange)
+        if isinstance(exchange.work, Passage):
+            self.plane.left(exchange.work)
         self.plane.guard.leave(exchange.scope)
-
-    def _is_hot(self, exchange: Exchange) -> bool:
-        return self.plane.owns(exchange.scope["path"], exchange.scope["method"])

@@ -9,6 +9,7 @@ import hmac
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ _LEAVE = "tokenforge.leave"
 _MAKE_ONE = "Make one where the server runs: tokenforge keys create NAME --scope admin"
 _SEND_ONE = "Send it as `Authorization: Bearer KEY`; commands read it from TOKENFORGE_API_KEY"
 _NO_DIGEST = "0" * 64
+_MOST_ADMITTED = 4096
 
 
 class Guard(Protocol):
@@ -53,12 +55,16 @@ class KeyRing:
     is_loopback: bool
     _keys: Mapping[str, ApiKey] | None = None
     _is_open: bool = False
+    _has_users: bool = False
     _uses: dict[str, _Use] = field(default_factory=dict)
+    _admitted: dict[bytes, ApiKey] = field(default_factory=dict)
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Take a new table; what a key has used of its limits stays."""
         self._keys = {key.id: key for key in keys}
-        self._is_open = self.is_loopback and all(key.is_own for key in self._keys.values())
+        self._admitted.clear()
+        self._has_users = any(not key.is_own for key in self._keys.values())
+        self._is_open = self.is_loopback and not self._has_users
         for gone in [id_ for id_, use in self._uses.items() if id_ not in self._keys and not use.in_flight]:
             del self._uses[gone]
 
@@ -82,9 +88,21 @@ class KeyRing:
             use.in_flight -= 1
 
     def _key(self, said: str) -> ApiKey:
-        """The key in an Authorization header; no part of it comes back in an error."""
+        """The key in an Authorization header; no part of it comes back in an error.
+
+        A header that was right is remembered by its digest: who does not know it cannot aim at a digest.
+        """
+        said_digest = sha256(said.encode("latin-1")).digest()
+        known = self._admitted.get(said_digest)
+        if known is None:
+            known = self._look_up(said)
+            if len(self._admitted) < _MOST_ADMITTED:
+                self._admitted[said_digest] = known
+        return known
+
+    def _look_up(self, said: str) -> ApiKey:
         keys = self._keys or {}
-        if not any(not key.is_own for key in keys.values()):
+        if not self._has_users:
             raise Unauthorized("no API key is made yet, and this server can be reached from elsewhere", hint=_MAKE_ONE)
         scheme, _, token = said.partition(" ")
         token = token.strip()
@@ -99,7 +117,9 @@ class KeyRing:
     def _count(self, key: ApiKey, scope: Scope) -> None:
         """Take one request from the key's limits: a bucket of a minute's requests that fills evenly."""
         now, most = self.clock(), float(key.requests_per_minute)
-        use = self._uses.setdefault(key.id, _Use(left=most, at_s=now))
+        use = self._uses.get(key.id)
+        if use is None:
+            use = self._uses[key.id] = _Use(left=most, at_s=now)
         if key.concurrency and use.in_flight >= key.concurrency:
             raise LimitReached(f"key {key.name!r} has {use.in_flight} requests in flight, as many as it may")
         if most:

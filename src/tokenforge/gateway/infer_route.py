@@ -9,6 +9,7 @@ from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Want
 from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
+from tokenforge.gateway.usage import Usage
 from tokenforge.protocol import infer
 from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.problem import Problem
@@ -18,6 +19,7 @@ from tokenforge.protocol.sse import SseParser
 async def infer_route(plane: DataPlane, passage: Passage) -> None:
     """Answer `/infer`."""
     body = infer.parse_infer(read_object(passage.exchange.body))
+    passage.model = body.model
     inference = _Inference(plane=plane, passage=passage, body=body)
     hint = Hint(passage.session, {"prompt": body.prompt})
     want = Want(model=body.model, runtime=body.runtime or passage.runtime, hint=hint)
@@ -43,7 +45,10 @@ class _Inference:
         if answer.status != 200:
             _send_problem(self.passage, _problem(self.passage, answer.status, await answer.whole()))
             return
-        await self._read(answer, endpoint.deployment)
+        try:
+            await self._read(answer, endpoint.deployment)
+        finally:
+            self.passage.usage = self._usage()
         self._check()
         done = self._answer(endpoint)
         if self.body.stream:
@@ -70,6 +75,14 @@ class _Inference:
                     await self.passage.exchange.drained()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UpstreamFailed(f"the worker's stream cannot be read: {type(error).__name__}: {error}") from error
+
+    def _usage(self) -> Usage:
+        """What was delivered: as the engine says in the end, else the pieces of text that came."""
+        told = self.gathered.usage
+        if told:
+            prompt, completion = told["prompt_tokens"], told["completion_tokens"]
+            return Usage(prompt_tokens=prompt, completion_tokens=completion, source="engine")
+        return Usage(prompt_tokens=0, completion_tokens=len(self.gathered.texts), source="events")
 
     def _check(self) -> None:
         """Raise what the stream ended with, unless it ended well."""

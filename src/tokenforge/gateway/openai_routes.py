@@ -8,10 +8,12 @@ from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Served, Want
 from tokenforge.gateway.upstream_answer import UpstreamAnswer
+from tokenforge.gateway.usage import usage_in, usage_of_stream
 from tokenforge.protocol.openai_answer import error_event
 from tokenforge.protocol.openai_fields import peek_object
 from tokenforge.protocol.problem import Problem
 
+_END_BYTES = 1024
 PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/responses")
 
 
@@ -23,6 +25,7 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
         hint = "GET /v1/models lists what is served"
         fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
         raise InvalidInput([fault], source="request body")
+    passage.model = model
     shared = Hint(passage.session, fields)
     want = Want(model=model, runtime=passage.runtime, deployment=passage.deployment, hint=shared)
     ask = Ask(want=want, path=passage.path, body=passage.exchange.body)
@@ -38,6 +41,7 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
         body = await answer.whole()
         if answer.status >= 400:
             passage.exchange.outcome = f"worker_{answer.status}"
+        passage.usage = usage_in(body[-_END_BYTES:])
         passage.whole(answer.status, body, kind=kind, headers=headers)
 
     refusal = await relay(plane, passage, ask, take)
@@ -52,7 +56,10 @@ async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, header
     passage.tell_late = _late_event
     headers = {**headers, **_own_time(passage), "cache-control": "no-cache", "x-accel-buffering": "no"}
     passage.begin(answer.status, kind=kind, headers=headers)
-    await answer.pass_to(passage.exchange)
+    try:
+        await answer.pass_to(passage.exchange)
+    finally:
+        passage.usage = usage_of_stream(answer.before + answer.last, events=answer.events)
     passage.exchange.end()
 
 

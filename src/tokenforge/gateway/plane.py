@@ -11,15 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
+from tokenforge.gateway.access_log import AccessLog
 from tokenforge.gateway.demand import DemandReporter
 from tokenforge.gateway.guard import Guard
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
+from tokenforge.gateway.usage import Usage
 from tokenforge.protocol.asgi import MAX_BODY_BYTES, header, request_id
 from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
-from tokenforge.telemetry.logs import log_request
+from tokenforge.telemetry.logs import Value as Told
 from tokenforge.telemetry.tracing.span import Value
 from tokenforge.telemetry.tracing.tracer import Trace, Tracer
 
@@ -30,28 +32,29 @@ MAX_DEADLINE_S = 3600.0
 DEADLINE_HEADER = b"x-tokenforge-timeout-s"
 RUNTIME_HEADER = b"x-tokenforge-runtime"
 SESSION_HEADER = b"x-tokenforge-session"
-_WELL = frozenset({"ok", "cancelled"})
 _SCOPED = "/deployments/"
-_TRACE_HEADERS = (b"traceparent", b"tracestate")
+_NONE: Mapping[str, str] = {}
 
 
-@dataclass(slots=True, kw_only=True)
 class Passage:
     """One request on its way through. `asked_s`: when a replica was asked last; `tries`: how many were.
 
     Once its answer has begun an error can only be told in the stream, by the bytes that `tell_late` makes of it.
     """
 
-    exchange: Exchange
-    path: str
-    request_id: str
-    deployment: str | None
-    arrived_s: float
-    until_s: float
     asked_s: float | None = None
-    tries: int = 0
+    tries = 0
+    model: str | None = None
+    replica: str | None = None
+    usage: Usage | None = None
     tell_late: Callable[[Problem], bytes] | None = None
     trace: Trace | None = None
+
+    def __init__(self, exchange: Exchange, *, request_id: str, arrived_s: float) -> None:
+        self.exchange = exchange
+        self.deployment, self.path = split_path(exchange.head.path)
+        self.request_id = request_id
+        self.arrived_s = arrived_s
 
     @property
     def runtime(self) -> str | None:
@@ -63,31 +66,34 @@ class Passage:
         """The session that it belongs to, if it names one."""
         return header(self.exchange.scope, SESSION_HEADER)
 
-    def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] | None = None) -> None:
+    def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] = _NONE) -> None:
         """Send a whole answer."""
-        self.exchange.whole(status, self.headers(kind, headers or {}), body)
+        self.exchange.whole(status, self._lines(kind, headers), body)
 
     def begin(self, status: int, *, kind: str, headers: Mapping[str, str]) -> None:
         """Send the head of a stream."""
-        self.exchange.begin(status, self.headers(kind, headers), length=None)
-
-    def headers(self, kind: str, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer."""
-        pairs = [(b"content-type", kind.encode("latin-1")), (b"x-request-id", self.request_id.encode("latin-1"))]
-        return pairs + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
+        self.exchange.begin(status, self._lines(kind, headers), length=None)
 
     def forwarded(self, span_id: bytes = b"") -> bytes:
         """The header lines that a worker gets: what the body is, who asks, and the trace it belongs to.
 
         `span_id` is the span of ours that asks, where we trace.
         """
-        lines = b"content-type: application/json\r\nx-request-id: %b\r\n" % self.request_id.encode("latin-1")
-        for name in _TRACE_HEADERS:
-            if name in self.exchange.fields and not (self.trace and name == b"traceparent"):
-                lines += b"%b: %b\r\n" % (name, self.exchange.fields[name])
-        if self.trace is not None:
-            lines += b"traceparent: %b\r\n" % self.trace.context(span_id).header().encode()
+        lines = f"content-type: application/json\r\nx-request-id: {self.request_id}\r\n".encode("latin-1")
+        fields, trace = self.exchange.fields, self.trace
+        if trace is not None:
+            lines += b"traceparent: %b\r\n" % trace.context(span_id).header().encode()
+        elif b"traceparent" in fields:
+            lines += b"traceparent: %b\r\n" % fields[b"traceparent"]
+        if b"tracestate" in fields:
+            lines += b"tracestate: %b\r\n" % fields[b"tracestate"]
         return lines
+
+    def _lines(self, kind: str, headers: Mapping[str, str]) -> bytes:
+        lines = f"content-type: {kind}\r\nx-request-id: {self.request_id}\r\n"
+        for name, value in headers.items():
+            lines += f"{name}: {value}\r\n"
+        return lines.encode("latin-1")
 
 
 Handler = Callable[["DataPlane", Passage], Awaitable[None]]
@@ -97,7 +103,6 @@ Handler = Callable[["DataPlane", Passage], Awaitable[None]]
 class DataPlane:
     """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds; `new_id` names nameless requests.
 
-    `logs_all`: every request is logged, else those that do not end well.
     `refresh` brings the table up to date: asked only when nobody is there to serve, off the hot path.
     `reporter` tells control what is asked for.
     """
@@ -110,13 +115,12 @@ class DataPlane:
     refresh: Callable[[], Awaitable[None]]
     reporter: DemandReporter
     new_id: Callable[[], str]
+    log: AccessLog
     tracer: Tracer | None = None
-    logs_all: bool = False
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
     empty: asyncio.Event = field(default_factory=asyncio.Event)
-    _passages: dict[Exchange, Passage] = field(default_factory=dict)
 
     def begun(self, passage: Passage, deployment: str) -> None:
         """The first token of an answer is here."""
@@ -124,37 +128,32 @@ class DataPlane:
 
     def owns(self, path: str, method: str) -> bool:
         """Whether it answers this."""
-        return method == "POST" and split_path(path)[1] in self.handlers
+        return method == "POST" and (path in self.handlers or split_path(path)[1] in self.handlers)
 
     def open(self, exchange: Exchange) -> int:
         """A request has come; returns how large its body may be. Raises TokenForgeError when it may not be."""
+        if self.in_flight == 0:
+            self.empty.clear()
         self.in_flight += 1
-        self.empty.clear()
-        deployment, path = split_path(exchange.scope["path"])
-        began_s = self.clock()
-        self._passages[exchange] = passage = Passage(
-            exchange=exchange,
-            path=path,
-            request_id=request_id(exchange.scope, otherwise="") or self.new_id(),
-            deployment=deployment,
-            arrived_s=began_s,
-            until_s=began_s + DEFAULT_DEADLINE_S,
-        )
+        arrived_s = self.clock()
+        identity = request_id(exchange.scope, otherwise="") or self.new_id()
+        exchange.work = passage = Passage(exchange, request_id=identity, arrived_s=arrived_s)
         if self.tracer is not None:
             passage.trace = self.tracer.begin(header(exchange.scope, b"traceparent"))
         self.guard.admit(exchange.scope, needs="infer")
-        passage.until_s = began_s + _deadline_s(exchange)
+        exchange.until_s = arrived_s + _deadline_s(exchange)
         return MAX_BODY_BYTES
 
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, passage: Passage) -> None:
         """Answer it, whatever happens."""
-        passage = self._passages[exchange]
+        exchange = passage.exchange
         try:
             try:
-                async with asyncio.timeout(passage.until_s - self.clock()):
-                    await self.handlers[passage.path](self, passage)
-            except TimeoutError:
-                limit_s = passage.until_s - passage.arrived_s
+                await self.handlers[passage.path](self, passage)
+            except asyncio.CancelledError:
+                if not exchange.is_late:
+                    raise
+                limit_s = exchange.until_s - passage.arrived_s
                 raise DeadlineExceeded(f"the answer was not whole after {limit_s:g} s") from None
         except Exception as error:  # noqa: BLE001 - the edge of a request: whatever it is, the client gets an answer
             problem = problem_of(error)
@@ -163,31 +162,33 @@ class DataPlane:
             exchange.outcome = problem.code
             _tell(passage, problem)
 
-    def left(self, exchange: Exchange) -> None:
+    def left(self, passage: Passage) -> None:
         """It is over."""
         self.in_flight -= 1
         if self.in_flight == 0:
             self.empty.set()
-        passage = self._passages.pop(exchange)
-        duration_s = self.clock() - passage.arrived_s
-        self.metrics.count(passage.path, exchange.outcome, duration_s=duration_s)
-        if self.logs_all or exchange.outcome not in _WELL:
-            _log_passage(passage, duration_s=duration_s)
+        outcome, usage, duration_s = passage.exchange.outcome, passage.usage, self.clock() - passage.arrived_s
+        self.metrics.count(passage.path, outcome, duration_s=duration_s)
+        if usage is not None:
+            self.metrics.delivered(usage)
+        if self.log.wants(outcome):
+            self.log.tell(_facts(passage, duration_s=duration_s))
         if passage.trace is not None:
-            self._end_trace(passage.trace, passage)
+            _end_trace(passage.trace, passage)
 
-    def _end_trace(self, trace: Trace, passage: Passage) -> None:
-        """The root span of this process; what lies under it was added on the way."""
-        outcome = passage.exchange.outcome
-        attributes: dict[str, Value] = {
-            "http.request.method": "POST",
-            "http.route": passage.path,
-            "tokenforge.request_id": passage.request_id,
-            "tokenforge.outcome": outcome,
-            "tokenforge.tries": passage.tries,
-        }
-        error = None if outcome in ("ok", "cancelled") else outcome
-        trace.end(f"POST {passage.path}", round(passage.arrived_s * 1e9), attributes=attributes, error=error)
+
+def _end_trace(trace: Trace, passage: Passage) -> None:
+    """The root span of this process; what lies under it was added on the way."""
+    outcome = passage.exchange.outcome
+    attributes: dict[str, Value] = {
+        "http.request.method": "POST",
+        "http.route": passage.path,
+        "tokenforge.request_id": passage.request_id,
+        "tokenforge.outcome": outcome,
+        "tokenforge.tries": passage.tries,
+    }
+    error = None if outcome in ("ok", "cancelled") else outcome
+    trace.end(f"POST {passage.path}", round(passage.arrived_s * 1e9), attributes=attributes, error=error)
 
 
 def split_path(path: str) -> tuple[str | None, str]:
@@ -196,22 +197,6 @@ def split_path(path: str) -> tuple[str | None, str]:
         return None, path
     identity, slash, rest = path.removeprefix(_SCOPED).partition("/")
     return (identity, f"/{rest}") if slash and rest.startswith("v1/") else (None, path)
-
-
-def _log_passage(passage: Passage, *, duration_s: float) -> None:
-    trace = passage.trace
-    log_request(
-        _log,
-        {
-            "request_id": passage.request_id,
-            "path": passage.path,
-            "outcome": passage.exchange.outcome,
-            "duration_s": duration_s,
-            "tries": passage.tries,
-            "deployment": passage.deployment,
-            "trace_id": None if trace is None else trace.root.trace_id.hex(),
-        },
-    )
 
 
 def _tell(passage: Passage, problem: Problem) -> None:
@@ -223,6 +208,30 @@ def _tell(passage: Passage, problem: Problem) -> None:
     elif passage.tell_late is not None:
         exchange.write(passage.tell_late(problem))
         exchange.end()
+
+
+def _facts(passage: Passage, *, duration_s: float) -> Mapping[str, Told]:
+    """What the log says of a request."""
+    exchange, usage, trace, asked_s = passage.exchange, passage.usage, passage.trace, passage.asked_s
+    said = header(exchange.scope, b"traceparent")[3:35]
+    return {
+        "request_id": passage.request_id,
+        "trace_id": said or None if trace is None else trace.root.trace_id.hex(),
+        "path": passage.path,
+        "status": exchange.status or None,
+        "outcome": exchange.outcome,
+        "deployment": passage.deployment,
+        "model": passage.model,
+        "replica": passage.replica,
+        "tries": passage.tries,
+        "routed_s": None if asked_s is None else asked_s - passage.arrived_s,
+        "duration_s": duration_s,
+        "request_bytes": exchange.size,
+        "answer_bytes": exchange.sent_bytes,
+        "prompt_tokens": None if usage is None else usage.prompt_tokens,
+        "completion_tokens": None if usage is None else usage.completion_tokens,
+        "counted_by": None if usage is None else usage.source,
+    }
 
 
 def _deadline_s(exchange: Exchange) -> float:

@@ -61,20 +61,22 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
             raise
         tried.add(endpoint.id)
         passage.tries += 1
+        passage.replica = endpoint.id
         passage.asked_s = plane.clock()
         if passage.trace is not None and passage.tries == 1:
             began_ns, asked_ns = round(passage.arrived_s * 1e9), round(passage.asked_s * 1e9)
             passage.trace.add("route", began_ns, asked_ns, parent_id=passage.trace.root.span_id)
-        with plane.router.held(endpoint):
-            try:
-                refusal = await _try(plane, passage, ask, endpoint, take)
-                if refusal is None:
-                    return None
-            except UpstreamFailed as error:
-                plane.router.failed(endpoint)
-                if passage.exchange.is_begun:
-                    raise
-                failure = error
+        try:
+            refusal = await _try(plane, passage, ask, endpoint, take)
+            if refusal is None:
+                return None
+        except UpstreamFailed as error:
+            plane.router.failed(endpoint)
+            if passage.exchange.is_begun:
+                raise
+            failure = error
+        finally:
+            plane.router.release(endpoint)
         plane.metrics.retried(ask.path)
     if refusal is not None:
         return refusal
@@ -84,10 +86,10 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
 async def _take(plane: DataPlane, passage: Passage, ask: Ask, tried: set[str]) -> Endpoint:
     """A replica; when there is none, the table is read anew first: one may have come up in this very moment."""
     try:
-        return await plane.router.take(ask.want, without=tried, until_s=passage.until_s)
+        return await plane.router.take(ask.want, without=tried, until_s=passage.exchange.until_s)
     except (NotFound, NotReady):
         await plane.refresh()
-        return await plane.router.take(ask.want, without=tried, until_s=passage.until_s)
+        return await plane.router.take(ask.want, without=tried, until_s=passage.exchange.until_s)
 
 
 async def _try(plane: DataPlane, passage: Passage, ask: Ask, endpoint: Endpoint, take: Take) -> Refusal | None:

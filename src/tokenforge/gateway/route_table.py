@@ -69,6 +69,7 @@ class RouteTable:
     """Every deployment, by model."""
 
     by_model: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
+    _found: dict[tuple[str | None, ...], tuple[Served, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def find(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it. Raises NotFound, saying which there are."""
@@ -83,10 +84,10 @@ class RouteTable:
             raise NotFound(what, hint="GET /deployments lists them")
         served = among
         if served:
-            known = ", ".join(sorted({one.runtime for one in served}))
+            runtimes = ", ".join(sorted({one.runtime for one in served}))
             raise NotFound(
                 f"model {model!r} is not deployed on runtime {runtime!r}",
-                hint=f"It runs on {known}; POST /deploy with that model and runtime to add one",
+                hint=f"It runs on {runtimes}; POST /deploy with that model and runtime to add one",
             )
         there = ", ".join(sorted(self.by_model)) or "none"
         raise NotFound(
@@ -94,12 +95,18 @@ class RouteTable:
         )
 
     def fitting(self, want: Want) -> tuple[Served, ...]:
-        """The deployments that may serve it; none is no error."""
+        """The deployments that may serve it; none is no error. What was found is found at once the next time."""
+        asked = (want.model, want.runtime, want.deployment)
+        if asked in self._found:
+            return self._found[asked]
         among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
-        return tuple(
+        found = tuple(
             one for one in among
             if want.is_met_by(model=one.model, runtime=one.runtime, deployment=one.id, name=one.name)
         )  # fmt: skip
+        if found:
+            self._found[asked] = found
+        return found
 
     def all(self) -> tuple[Served, ...]:
         """Every deployment."""

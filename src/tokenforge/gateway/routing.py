@@ -187,6 +187,9 @@ class Router:
                 self.tell_held()
                 return None
             raise NotReady(f"model {served[0].model!r} is not ready: {_cause(served)}", retry_after_s=2.0)
+        if len(ready) == 1:
+            tally = self._tally(ready[0].id)
+            return ready[0] if tally.in_flight < tally.room(ready[0]) else None
         now = self.clock()
         crowd = [(e, self._tally(e.id)) for e in ready]
         well = [(e, tally) for e, tally in crowd if not tally.failures or tally.out_until_s <= now] or crowd
@@ -200,7 +203,10 @@ class Router:
         return None if best is None else best[0]
 
     def _tally(self, endpoint_id: str) -> _Tally:
-        return self._tallies.setdefault(endpoint_id, _Tally())
+        tally = self._tallies.get(endpoint_id)
+        if tally is None:
+            tally = self._tallies[endpoint_id] = _Tally()
+        return tally
 
     async def _wait(self, waiter: _Waiter, *, until_s: float, hold_until_s: float) -> Endpoint | None:
         model = self.table.find(waiter.want)[0].model

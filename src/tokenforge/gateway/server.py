@@ -9,8 +9,10 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tokenforge import __version__
+from tokenforge.gateway.access_log import WELL_EVERY, AccessLog
 from tokenforge.gateway.admin.app import admin_app
 from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
 from tokenforge.gateway.admin.hot_operations import HotReads
@@ -32,6 +34,7 @@ from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
 from tokenforge.protocol.serving import LAST_BYTES_S
 from tokenforge.store.base import Demands, Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
+from tokenforge.telemetry.logs import log_request
 from tokenforge.telemetry.page import new_registry
 from tokenforge.telemetry.tracing.tracer import Tracer
 
@@ -96,10 +99,12 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         guard=ring,
         metrics=GatewayMetrics(new_registry(__version__)),
         tracer=parts.tracer,
-        logs_all=parts.logs_all,
         refresh=feed.refresh,
         reporter=reporter,
         new_id=names.new,
+        log=AccessLog(
+            write=partial(log_request, _log), clock=time.monotonic, well_every=1 if parts.logs_all else WELL_EVERY
+        ),
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
     )
     deployments = DeploymentRoutes(

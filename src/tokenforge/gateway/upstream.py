@@ -30,6 +30,17 @@ class _Origin:
     prefix: bytes
     authority: bytes
     idle: list[UpstreamConnection] = field(default_factory=list)
+    _first: dict[str, bytes] = field(default_factory=dict)
+
+    def first_lines(self, path: str) -> bytes:
+        """How a request for one of the few paths begins."""
+        if path not in self._first:
+            self._first[path] = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n" % (
+                self.prefix,
+                path.encode("ascii"),
+                self.authority,
+            )
+        return self._first[path]
 
 
 class Upstream:
@@ -41,9 +52,7 @@ class Upstream:
     async def ask(self, url: str, path: str, *, body: bytes, headers: bytes) -> UpstreamAnswer:
         """Send a POST; `headers` are whole lines. The answer's head is there on return. Raises UpstreamFailed."""
         origin = self._origins.get(url) or self._open_origin(url)
-        head = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (
-            origin.prefix, path.encode("ascii"), origin.authority, headers, len(body),
-        )  # fmt: skip
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (origin.first_lines(path), headers, len(body))
         while True:
             connection = self._idle(origin) or await self._connect(origin)
             answer = connection.ask(head, body)

@@ -5,7 +5,7 @@ events and the last bytes, because its usage is told in the last event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from tokenforge.domain.errors import EngineError
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MAX_WHOLE_BYTES = 256 << 20
 _AHEAD_BYTES = 256 << 10
-_EVENT_END = b"\n\n"
+EVENT_END = b"\n\n"
+_NONE: Mapping[bytes, bytes] = {}
 
 
 class UpstreamFailed(EngineError):
@@ -28,24 +29,17 @@ class UpstreamFailed(EngineError):
 class UpstreamAnswer:
     """One answer. `close` it in the end: its connection is kept when the answer was whole, else ended."""
 
-    __slots__ = (
-        "_connection", "_parts", "_size", "_waiter", "before", "client", "events", "failure", "fields", "is_chunked",
-        "is_ended", "last", "status",
-    )  # fmt: skip
+    status = _size = events = 0
+    fields: Mapping[bytes, bytes] = _NONE
+    is_chunked = is_ended = False
+    failure: UpstreamFailed | None = None
+    client: Exchange | None = None
+    before = last = b""
+    _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, connection: "UpstreamConnection") -> None:
         self._connection = connection
         self._parts: list[bytes] = []
-        self._size = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self.status = 0
-        self.fields: dict[bytes, bytes] = {}
-        self.is_chunked = False
-        self.is_ended = False
-        self.failure: UpstreamFailed | None = None
-        self.client: Exchange | None = None
-        self.events = 0
-        self.before = self.last = b""
 
     def header(self, name: bytes) -> str:
         """A header by its lower-case name, empty when it is not there."""
@@ -118,11 +112,6 @@ class UpstreamAnswer:
             self._connection.pause()
         self.wake()
 
-    def take_framed(self, client: Exchange, chunks: bytes) -> None:
-        """Whole chunks, for a client that reads chunks."""
-        self._take_note(chunks)
-        client.pass_on(chunks)
-
     def fail(self, failure: UpstreamFailed) -> None:
         """It broke off."""
         if not self.is_ended and self.failure is None:
@@ -136,7 +125,7 @@ class UpstreamAnswer:
             waiter.set_result(None)
 
     def _take_note(self, data: bytes) -> None:
-        self.events += data.count(_EVENT_END)
+        self.events += data.count(EVENT_END)
         self.before, self.last = self.last, data
 
     async def _news(self) -> None:

@@ -5,14 +5,14 @@ them, so it need not see them.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import httptools
 
-from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
+from tokenforge.gateway.upstream_answer import EVENT_END, UpstreamAnswer, UpstreamFailed
 
-_HEX = frozenset(b"0123456789abcdefABCDEF")
-_MAX_SIZE_DIGITS = 8
+_CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -89,7 +89,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         if self._is_between_chunks and (client := answer.client) is not None and client.is_chunked and is_whole(data):
-            answer.take_framed(client, data)
+            answer.events += data.count(EVENT_END)
+            answer.before, answer.last = answer.last, data
+            client.pass_on(data)
             return
         self.is_heard = True
         try:
@@ -158,11 +160,11 @@ def is_whole(data: bytes) -> bool:
     """Whether `data` is whole chunks and nothing else, none of them the last. Sizes in plain hex, no extensions."""
     position, size = 0, len(data)
     while position < size:
-        line_end = data.find(b"\r\n", position, position + _MAX_SIZE_DIGITS + 2)
-        if line_end <= position or not _HEX.issuperset(data[position:line_end]):
+        head = _CHUNK_HEAD.match(data, position)
+        if head is None:
             return False
-        length = int(data[position:line_end], 16)
-        position = line_end + length + 4
+        length = int(head[1], 16)
+        position = head.end() + length + 2
         if not length or position > size or data[position - 2 : position] != b"\r\n":
             return False
     return position == size > 0

@@ -89,8 +89,8 @@ async def send_whole(
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that (lower-case) name, or an empty string."""
     if FIELDS in scope:
-        said: bytes = scope[FIELDS].get(name, b"")
-        return said.decode("latin-1")
+        said: bytes | None = scope[FIELDS].get(name)
+        return "" if said is None else said.decode("latin-1")
     value: bytes = next((value for key, value in scope["headers"] if key == name), b"")
     return value.decode("latin-1")
 
@@ -98,6 +98,8 @@ def header(scope: Scope, name: bytes) -> str:
 def request_id(scope: Scope, *, otherwise: str) -> str:
     """The caller's x-request-id when it is short and printable, so that it can stand in logs and headers."""
     said = header(scope, b"x-request-id")
+    if not said:
+        return otherwise
     is_fit = 0 < len(said) <= _MAX_ID_CHARS and all("!" <= char <= "~" for char in said)
     return said if is_fit else otherwise
 

@@ -5,7 +5,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+
+from pydantic_core import from_json
 
 from tokenforge.domain.errors import Fault, InvalidInput
 
@@ -16,19 +18,24 @@ _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def read_object(body: bytes) -> Mapping[str, object]:
     """The body as a JSON object. Raises InvalidInput for anything else: NaN, nesting without end, a name twice."""
-    return _object(body, pairs=_refuse_twice)
+    return _object(body, _READING)
 
 
 def peek_object(body: bytes) -> Mapping[str, object]:
     """Like `read_object`, but a name may stand twice: for who passes the body on to one that reads it strictly."""
-    return _object(body, pairs=None)
-
-
-def _object(
-    body: bytes, *, pairs: Callable[[list[tuple[str, object]]], dict[str, object]] | None
-) -> Mapping[str, object]:
     try:
-        value = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=pairs)
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    return _object(body, _PEEKING)  # it finds the words for what is wrong, or reads what the quicker one does not
+
+
+def _object(body: bytes, decoder: json.JSONDecoder) -> Mapping[str, object]:
+    try:
+        encoding = "utf-8" if body.startswith(b'{"') else json.detect_encoding(body)
+        value = decoder.decode(body.decode(encoding, "surrogatepass"))
     except RecursionError:
         raise InvalidInput([_whole(body, "is nested too deeply", "send a flat object")], source=SOURCE) from None
     except ValueError as error:
@@ -136,3 +143,8 @@ def _refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_READING = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice)
+_PEEKING = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Made once: `json.loads` makes one for each call that asks for anything but its defaults."""

@@ -3,11 +3,12 @@
 from starlette.types import ASGIApp
 
 from tokenforge.gateway.http.exchange import Exchange
-from tokenforge.protocol.asgi import Message
+from tokenforge.gateway.http.head import Head
+from tokenforge.protocol.asgi import Message, Scope
 
 
-async def answer_by(app: ASGIApp, exchange: Exchange, *, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-    """Let `app` answer; `headers` are added to its own."""
+async def answer_by(app: ASGIApp, exchange: Exchange, *, lines: bytes) -> None:
+    """Let `app` answer; `lines` are added to its headers."""
     is_asked = False
 
     async def receive() -> Message:
@@ -20,22 +21,39 @@ async def answer_by(app: ASGIApp, exchange: Exchange, *, headers: tuple[tuple[by
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            _begin(exchange, message, headers)
+            _begin(exchange, message, lines)
         elif message["type"] == "http.response.body":
             exchange.write(message.get("body", b""))
             if not message.get("more_body", False):
                 exchange.end()
             await exchange.drained()
 
+    exchange.scope.update(_scope(exchange.head))
     await app(exchange.scope, receive, send)
 
 
-def _begin(exchange: Exchange, message: Message, more: tuple[tuple[bytes, bytes], ...]) -> None:
+def _scope(head: Head) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": "http",
+        "path": head.path,
+        "raw_path": head.raw_path,
+        "query_string": head.query,
+        "root_path": "",
+        "headers": head.headers,
+        "server": None,
+        "client": None,
+    }
+
+
+def _begin(exchange: Exchange, message: Message, lines: bytes) -> None:
     length: int | None = None
-    pairs: list[tuple[bytes, bytes]] = []
     for name, value in message.get("headers", ()):
         if name.lower() == b"content-length":
             length = int(value)
         else:
-            pairs.append((name, value))
-    exchange.begin(message["status"], (*pairs, *more), length=length)
+            lines += b"%b: %b\r\n" % (name, value)
+    exchange.begin(message["status"], lines, length=length)

@@ -102,7 +102,8 @@ class Connection(asyncio.Protocol):
     def head_begins(self) -> None:
         """The first byte of a request has come."""
         if self.phase is Phase.IDLE:
-            self._enter(Phase.HEAD)
+            self.phase = Phase.HEAD
+            self.since_s = self.server.now_s
 
     def asked(self, exchange: Exchange) -> None:
         """A head is whole. Raises TokenForgeError as the application refuses."""
@@ -156,6 +157,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif self.phase is Phase.LINGER and waited_s > limits.linger_s:
             self._transport.abort()
+        elif self.phase is Phase.BUSY and self._exchanges[0].until_s < now_s:
+            self._exchanges[0].expire()
         if self.is_slow and now_s - self.slow_since_s > limits.stall_s:
             self._transport.abort()
 
@@ -178,9 +181,9 @@ class Connection(asyncio.Protocol):
         """The request's turn has come: may it be, and how large? Raises TokenForgeError when it may not."""
         self._enter(Phase.BODY)
         exchange.body_limit = self.server.app.open(exchange)
-        length = exchange.fields.get(b"content-length", b"0")
-        self._check_size(exchange, max(int(length), exchange.size))
-        if b"expect" in exchange.fields and not exchange.is_whole and exchange.scope["http_version"] == "1.1":
+        length = exchange.fields.get(b"content-length")
+        self._check_size(exchange, exchange.size if length is None else int(length))
+        if b"expect" in exchange.fields and not exchange.is_whole and exchange.head.version == "1.1":
             self.write(_CONTINUE)
 
     def _check_size(self, exchange: Exchange, size: int) -> None:
@@ -189,7 +192,7 @@ class Connection(asyncio.Protocol):
             raise TooLarge(message, hint="send a shorter prompt")
 
     def _start(self, exchange: Exchange) -> None:
-        self._enter(Phase.BUSY)
+        self.phase = Phase.BUSY
         exchange.task = self.server.loop.create_task(self._answer(exchange))
 
     async def _answer(self, exchange: Exchange) -> None:
@@ -199,17 +202,21 @@ class Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             exchange.outcome = "cancelled"
         except Exception as error:  # noqa: BLE001 - the edge of a request
-            _log.error("%s failed unforeseen", exchange.scope["path"], exc_info=error)
+            _log.error("%s failed unforeseen", exchange.head.path, exc_info=error)
         finally:
             self.server.body_bytes -= exchange.size
             self.server.app.left(exchange)
             self._exchanges.popleft()
-            if not self.is_gone and not self._transport.is_closing():
+            if not self.is_gone:
                 self._go_on(exchange)
 
     def _go_on(self, answered: Exchange) -> None:
         """After an answer: the next request, or wait for one, or the end."""
-        if not answered.is_begun:
+        if answered.is_ended and not (answered.is_last or self._exchanges or self._is_deaf or self.server.is_ending):
+            self._enter(Phase.HEAD if self._reader.is_in_head else Phase.IDLE)
+        elif self._transport.is_closing():
+            pass
+        elif not answered.is_begun:
             self._refusal = self.server.refusal(problem_of(RuntimeError()), path="", identity=self.server.new_id())
             self._say_refusal()
         elif not answered.is_ended:
@@ -220,10 +227,8 @@ class Connection(asyncio.Protocol):
             self._turn(self._exchanges[0])
         elif self._refusal:
             self._say_refusal()
-        elif self._is_deaf or self.server.is_ending:
-            self._linger()
         else:
-            self._enter(Phase.HEAD if self._reader.is_in_head else Phase.IDLE)
+            self._linger()
 
     def _turn(self, exchange: Exchange) -> None:
         """A request that waited behind another has its turn."""
@@ -245,7 +250,7 @@ class Connection(asyncio.Protocol):
         exchange, self._reader.exchange = self._reader.exchange, None
         path, identity = "", self.server.new_id()
         if exchange is not None:
-            path, identity = exchange.scope["path"], request_id(exchange.scope, otherwise=identity)
+            path, identity = exchange.head.path, request_id(exchange.scope, otherwise=identity)
             self.server.body_bytes -= exchange.size
             is_open = exchange is self._exchanges[0]
             self._exchanges.pop()

@@ -1,20 +1,20 @@
 """One request and its answer: what was asked, and the bytes that go back, framed as the client understands.
 
 Writes never wait: who writes much awaits `drained`, or is a source that can be paused. A client that has left takes
-nothing more, and the work for it is cancelled.
+nothing more, and the work for it is cancelled. Header lines of an answer are bytes, each with its line end.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from tokenforge.protocol.asgi import FIELDS, Scope
 
 if TYPE_CHECKING:
     from tokenforge.gateway.http.connection import Connection
+    from tokenforge.gateway.http.head import Head
 
-Pairs = Iterable[tuple[bytes, bytes]]
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -32,33 +32,28 @@ class Source(Protocol):
 
 
 class Exchange:
-    """`scope` is the request's head (ASGI), `fields` its headers by lower-case name, `body` whole once `is_whole`.
+    """`head` is what was asked, `body` its body, whole once `is_whole`; `work` is the application's own.
 
-    `is_chunked`: the answer goes out in chunks, so bytes that are in chunks already may go as they are. `outcome` is
-    for the metrics. `is_last`: the connection ends with this answer.
+    `scope` is the start of an ASGI scope: enough to look at headers. `until_s` is when the answer must be whole: then
+    the work is cancelled and the exchange `is_late`. `is_chunked`: the answer goes out in chunks, so bytes that are in
+    chunks already may go as they are. `is_last`: the connection ends with this answer. `outcome` is for the metrics.
     """
 
-    __slots__ = (
-        "_connection", "_gathered", "_is_bodiless", "body", "body_limit", "fields", "is_begun", "is_chunked",
-        "is_ended", "is_last", "is_running", "is_whole", "outcome", "scope", "sent_bytes", "size", "source", "status",
-        "task",
-    )  # fmt: skip
+    is_whole = is_last = is_running = is_begun = is_ended = is_late = is_chunked = _is_bodiless = False
+    body = b""
+    size = body_limit = status = sent_bytes = 0
+    outcome = "ok"
+    until_s = inf
+    work: object = None
+    source: Source | None = None
+    task: asyncio.Task[None] | None = None
+    _gathered: bytearray | None = None
 
-    def __init__(self, connection: "Connection", scope: Scope) -> None:
+    def __init__(self, connection: "Connection", head: "Head") -> None:
         self._connection = connection
-        self.scope = scope
-        self.fields: Mapping[bytes, bytes] = scope[FIELDS]
-        self.body = b""
-        self.size = 0
-        self._gathered: bytearray | None = None
-        self.body_limit = 0
-        self.is_whole = self.is_last = self.is_running = False
-        self.is_begun = self.is_ended = False
-        self.is_chunked = self._is_bodiless = False
-        self.status = self.sent_bytes = 0
-        self.outcome = "ok"
-        self.source: Source | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.head = head
+        self.fields = head.fields
+        self.scope: Scope = {FIELDS: head.fields}
 
     def add(self, part: bytes) -> None:
         """A part of its body has come."""
@@ -73,31 +68,20 @@ class Exchange:
     def complete(self, *, is_last: bool) -> None:
         """Its body is whole."""
         self.is_whole = True
-        self.is_last = is_last or self.scope["http_version"] == "1.0"
+        self.is_last = is_last or self.head.version == "1.0"
         if self._gathered is not None:
             self.body, self._gathered = bytes(self._gathered), None
 
-    def begin(self, status: int, headers: Pairs, *, length: int | None) -> None:
+    def begin(self, status: int, lines: bytes, *, length: int | None) -> None:
         """Send the head. `length` of the body in bytes; None: it is not known yet."""
-        connection = self._connection
-        self.is_begun = True
-        self.status = status
-        is_bare = status < 200 or status in (204, 304)
-        self._is_bodiless = is_bare or self.scope["method"] == "HEAD"
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, connection.server.date_line]
-        lines += [b"%b: %b\r\n" % pair for pair in headers]
-        if length is not None:
-            lines.append(b"content-length: %d\r\n" % length)
-        elif not is_bare and self.scope["http_version"] == "1.1":
-            self.is_chunked = not self._is_bodiless
-            lines.append(b"transfer-encoding: chunked\r\n")
-        elif not is_bare:
-            self.is_last = True
-        if self.is_last or connection.server.is_ending:
-            self.is_last = True
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        connection.write(b"".join(lines))
+        self._connection.write(self._start(status, lines, length))
+
+    def whole(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer."""
+        head = self._start(status, lines, len(body))
+        self.is_ended = True
+        self.sent_bytes = len(body)
+        self._connection.write(head if self._is_bodiless else head + body)
 
     def write(self, data: bytes) -> None:
         """Send a part of the body."""
@@ -117,11 +101,11 @@ class Exchange:
             if self.is_chunked:
                 self._connection.write(_LAST_CHUNK)
 
-    def whole(self, status: int, headers: Pairs, body: bytes) -> None:
-        """Send a whole answer."""
-        self.begin(status, headers, length=len(body))
-        self.write(body)
-        self.end()
+    def expire(self) -> None:
+        """Its time is up."""
+        if self.task is not None and not self.is_late:
+            self.is_late = True
+            self.task.cancel()
 
     @property
     def is_slow(self) -> bool:
@@ -135,3 +119,25 @@ class Exchange:
     async def gone(self) -> None:
         """Return when the client has left."""
         await self._connection.gone()
+
+    def _start(self, status: int, lines: bytes, length: int | None) -> bytes:
+        """The bytes of the head."""
+        self.is_begun = True
+        self.status = status
+        server = self._connection.server
+        is_bare = status < 200 or status in (204, 304)
+        self._is_bodiless = is_bare or self.head.method == "HEAD"
+        if length is not None:
+            framing = b"content-length: %d\r\n" % length
+        elif is_bare:
+            framing = b""
+        elif self.head.version == "1.1":
+            self.is_chunked = not self._is_bodiless
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing = b""
+        if server.is_ending or self.is_last:
+            self.is_last = True
+            framing += b"connection: close\r\n"
+        first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        return b"%b%b%b%b\r\n" % (first, server.date_line, lines, framing)

@@ -1,20 +1,32 @@
-"""What a request's head says, after httptools has checked its grammar: the rules that remain, and the ASGI scope.
+"""What a request's head says, after httptools has checked its grammar: the rules that remain.
 
 httptools (llhttp) refuses bare CR and LF, folded lines, spaces before a colon, NUL, two lengths, a length beside a
 transfer coding. Here are refused: versions other than 1.0 and 1.1, no Host or two, codings other than `chunked`, any
 coding with 1.0, targets that are no path, expectations other than 100-continue, and what is beyond the limits.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import httptools
 
 from tokenforge.gateway.http.limits import Limits
-from tokenforge.protocol.asgi import FIELDS, Scope
 from tokenforge.protocol.problem import Problem
 
 Headers = list[tuple[bytes, bytes]]
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+
+class Head(NamedTuple):
+    """A request's head. `fields` are its headers by lower-case name, of each name the first."""
+
+    method: str
+    version: str
+    path: str
+    raw_path: bytes
+    query: bytes
+    headers: Headers
+    fields: Mapping[bytes, bytes]
 
 
 class Refused(Exception):
@@ -26,31 +38,21 @@ class Refused(Exception):
         self.problem = Problem(status=status, code=code, message=message, headers=headers)
 
 
-def read_head(*, method: bytes, version: str, target: bytes, headers: Headers, limits: Limits) -> Scope:
-    """The scope of a request. Raises Refused."""
+def read_head(*, method: bytes, version: str, target: bytes, headers: Headers, limits: Limits) -> Head:
+    """What a request asks for. Raises Refused."""
     if len(target) > limits.target_bytes:
         raise Refused(414, f"the target has {len(target)} bytes, {limits.target_bytes} are allowed", code="too_large")
     if len(headers) > limits.headers:
         raise Refused(431, f"{len(headers)} header lines came, {limits.headers} are allowed", code="too_large")
-    fields = dict(reversed(headers))
+    fields = dict(headers)
+    if len(fields) != len(headers):
+        fields = dict(reversed(headers))
     _check(version, fields, headers)
     raw_path, _, query = (target if target.startswith(b"/") else _path_of(target)).partition(b"?")
     path = raw_path.decode("ascii")
-    return {
-        "type": "http",
-        "asgi": _ASGI,
-        "http_version": version,
-        "method": method.decode("ascii"),
-        "scheme": "http",
-        "path": unquote(path) if "%" in path else path,
-        "raw_path": raw_path,
-        "query_string": query,
-        "root_path": "",
-        "headers": headers,
-        "server": None,
-        "client": None,
-        FIELDS: fields,
-    }
+    if "%" in path:
+        path = unquote(path)
+    return Head(method.decode("ascii"), version, path, raw_path, query, headers, fields)
 
 
 def _check(version: str, fields: dict[bytes, bytes], headers: Headers) -> None:

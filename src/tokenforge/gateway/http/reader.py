@@ -72,8 +72,8 @@ class RequestReader:
         self.is_in_head = False
         self._head_bytes = 0
         method, version = parser.get_method(), parser.get_http_version()
-        scope = read_head(method=method, version=version, target=target, headers=headers, limits=limits)
-        self.exchange = exchange = Exchange(self._connection, scope)
+        head = read_head(method=method, version=version, target=target, headers=headers, limits=limits)
+        self.exchange = exchange = Exchange(self._connection, head)
         self._connection.asked(exchange)
 
     def on_body(self, part: bytes) -> None:

@@ -15,7 +15,7 @@ from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.http.limits import Limits
 from tokenforge.protocol.problem import Problem
 
-_LOOK_EVERY_S = 0.25
+_LOOK_EVERY_S = 0.1
 _BACKLOG = 2048
 
 

@@ -28,8 +28,16 @@ LOG_FIELDS = (
     LogField(name="duration_s", where=_REQUEST, text="from its arrival to its last byte"),
     LogField(name="tries", where="a request, gateway", text="replicas that were asked"),
     LogField(name="deployment", where="a request, gateway", text="the deployment in its URL, if it names one"),
-    LogField(name="prompt_tokens", where="a request, worker", text="as the engine counts them"),
-    LogField(name="completion_tokens", where="a request, worker", text="as the engine counts them"),
+    LogField(name="status", where="a request, gateway", text="the HTTP status, if one was sent"),
+    LogField(name="model", where="a request, gateway", text="the model that was asked for"),
+    LogField(name="replica", where="a request, gateway", text="the replica that was asked last"),
+    LogField(name="routed_s", where="a request, gateway", text="from its arrival until that replica was asked"),
+    LogField(name="request_bytes", where="a request, gateway", text="its body"),
+    LogField(name="answer_bytes", where="a request, gateway", text="bytes of the answer's body that were sent"),
+    LogField(name="counted_by", where="a request, gateway", text="who counted the tokens: `engine`, or `events`"),
+    LogField(name="failures_not_told", where="a request, gateway", text="failures before this one, beyond the rate"),
+    LogField(name="prompt_tokens", where=_REQUEST, text="as the engine counts them"),
+    LogField(name="completion_tokens", where=_REQUEST, text="as the engine counts them"),
     LogField(
         name="prompt", where="a request, worker", text="the body of the request; only with `TOKENFORGE_LOG_PROMPTS=on`"
     ),

@@ -35,6 +35,16 @@ HTTP_RETRIES = Metric(
     processes=_GATEWAY,
     labels=(_PATH,),
 )
+HTTP_TOKENS = Metric(
+    name="http_usage_tokens_total",
+    text="Tokens that were delivered: as the engine counted them, or the events of a stream that was cut.",
+    kind=Kind.COUNTER,
+    processes=_GATEWAY,
+    labels=(
+        Label(name="kind", text="which tokens", values=("prompt", "completion")),
+        Label(name="source", text="who counted: the engine, or the gateway its events", values=("engine", "events")),
+    ),
+)
 
 LEADING = Metric(
     name="control_leading",
@@ -130,7 +140,7 @@ ROLLOUTS = Metric(
     processes=_CONTROL,
 )
 
-GATEWAY = (HTTP_REQUESTS, HTTP_DURATION, HTTP_RETRIES)
+GATEWAY = (HTTP_REQUESTS, HTTP_DURATION, HTTP_RETRIES, HTTP_TOKENS)
 CONTROL = (
     LEADING, RECONCILE_DURATION, RECONCILE_ERRORS, DEPLOYMENT_INFO, DEPLOYMENT_PHASE, DEPLOYMENT_WANTED,
     DEPLOYMENT_REPLICAS, DEPLOYMENT_CONDITION, DEPLOYMENT_GENERATION, DEPLOYMENT_FAILURES, WORKERS_STARTED,
