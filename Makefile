@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run-api bench bench-harness test check lint types contracts test-science unit fuzz-api reference clean
+.PHONY: help run-api bench bench-harness bench-gateway test check lint types contracts test-science unit fuzz-api reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -27,6 +27,9 @@ bench: $(READY) ## Benchmark a small model on vLLM and Transformers, write the r
 
 bench-harness: $(READY) ## Measure load generators side by side against a server of known truth (ARGS=--quick, --ours)
 	@$(BIN)/python benchmarks/harness/run.py $(ARGS)
+
+bench-gateway: $(READY) ## Measure the gateway beside nginx, Rust routers, LiteLLM, Portkey (ARGS=--quick, --fire)
+	@$(BIN)/python benchmarks/gateway/run.py $(ARGS)
 
 test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
 	@$(BIN)/python -m pytest $(ARGS)

@@ -42,7 +42,7 @@ static double seconds = 5, warm = 1;
 static char *request;
 static size_t request_len;
 static struct connection *all, *idle;
-static struct samples latency, transit;
+static struct samples latency, refusal, transit;
 static long statuses[STATUSES], broken, events, finished, dropped;
 static int epoll_fd;
 static int64_t begun, measured_from, ends, next_due;
@@ -132,7 +132,7 @@ static void done(struct connection *c, int64_t now) {
     if (c->due >= measured_from && c->due < ends) {
         finished++;
         statuses[c->status]++;
-        if (c->status == 200 || !strcmp(mode, "open")) note(&latency, now - c->due);
+        note(c->status == 200 ? &latency : &refusal, now - c->due);
     }
     if (!rate && now < ends) {
         ask(c, now);
@@ -284,6 +284,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < STATUSES; i++)
         if (statuses[i]) printf(",\"status_%d\":%ld", i, statuses[i]);
     print_samples("latency", &latency);
+    print_samples("refusal", &refusal);
     print_samples("transit", &transit);
     printf("}\n");
     return 0;

@@ -1,8 +1,8 @@
 /* The upstream behind every gateway of the comparison: OpenAI's completions, made of nothing, as fast as C can.
  *
- * One thread, one epoll. A request with `"stream": true` gets --events events, one each --gap-us, and each carries the
- * time just before it is handed to the kernel (`"at":`, CLOCK_MONOTONIC ns). Any other gets a whole answer after
- * --service-us; with --slots only so many are served at once, and the rest are told 429. GET gets a list of one model,
+ * One thread, one epoll. A request with `"stream": true` gets `max_tokens` events, one each `seed` us, and each carries
+ * the time just before it is handed to the kernel (`"at":`, CLOCK_MONOTONIC ns). Any other gets a whole answer after
+ * `seed` us; with --slots only so many are served at once, and the rest are told 429. GET gets a list of one model,
  * "bench". It checks nothing, and sends what a real worker's server sends: chunks, keep-alive, a date.
  */
 #define _GNU_SOURCE
@@ -27,13 +27,13 @@
 
 struct connection {
     int fd, heap_at, is_stream, has_slot;
-    long event;
+    long event, events, gap_us;
     int64_t due;
     size_t in_len;
     char in[READ_BYTES];
 };
 
-static long port, events = 100, gap_us = 20000, service_us, slots, taken;
+static long port, slots, taken;
 static struct connection **heap;
 static int heap_len, heap_cap, epoll_fd;
 
@@ -117,22 +117,32 @@ static void answer(struct connection *c) {
 static void next_event(struct connection *c) {
     char data[512], out[600];
     int len;
-    if (c->event < events) {
+    if (c->event < c->events) {
         len = snprintf(data, sizeof data, "data: {\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":1,\"model\":"
                        "\"bench\",\"at\":%019lld,\"choices\":[{\"index\":0,\"text\":\" word\",\"logprobs\":null,"
                        "\"finish_reason\":null}]}\n\n", (long long)now_ns());
         say(c, out, snprintf(out, sizeof out, "%x\r\n%s\r\n", len, data));
         c->event++;
-        schedule(c, c->due + gap_us * 1000);
+        schedule(c, c->due + c->gap_us * 1000);
         return;
     }
-    len = snprintf(data, sizeof data, "data: {\"choices\":[]," USAGE "}\n\ndata: [DONE]\n\n", events, events + 8);
+    len = snprintf(data, sizeof data, "data: {\"choices\":[]," USAGE "}\n\ndata: [DONE]\n\n", c->events, c->events + 8);
     say(c, out, snprintf(out, sizeof out, "%x\r\n%s\r\n0\r\n\r\n", len, data));
     c->is_stream = 0;
     unschedule(c);
 }
 
+static long number_after(const char *text, const char *name, long otherwise) {
+    const char *at = strstr(text, name);
+    if (!at) return otherwise;
+    at += strlen(name);
+    while (*at == ' ' || *at == ':') at++;
+    return atol(at);
+}
+
 static void begin(struct connection *c, const char *request) {
+    c->events = number_after(request, "\"max_tokens\"", 16);
+    c->gap_us = number_after(request, "\"seed\"", 0);
     if (!strncmp(request, "GET ", 4)) {
         say_whole(c, "200 OK", "{\"object\":\"list\",\"data\":[{\"id\":\"bench\",\"object\":\"model\",\"created\":1,\"owned_by\":"
                   "\"bench\"}]}");
@@ -140,13 +150,13 @@ static void begin(struct connection *c, const char *request) {
         c->is_stream = 1;
         c->event = 0;
         say(c, CHUNKED, sizeof CHUNKED - 1);
-        schedule(c, now_ns() + gap_us * 1000);
+        schedule(c, now_ns() + c->gap_us * 1000);
     } else if (slots && taken >= slots) {
         say_whole(c, "429 Too Many Requests", "{\"error\":{\"message\":\"full\",\"type\":\"rate_limit_error\",\"param\":null,"
                   "\"code\":\"overloaded\"}}");
-    } else if (service_us) {
+    } else if (c->gap_us) {
         taken += c->has_slot = 1;
-        schedule(c, now_ns() + service_us * 1000);
+        schedule(c, now_ns() + c->gap_us * 1000);
     } else {
         answer(c);
     }
@@ -205,9 +215,6 @@ int main(int argc, char **argv) {
     for (int i = 1; i + 1 < argc; i += 2) {
         long value = atol(argv[i + 1]);
         if (!strcmp(argv[i], "--port")) port = value;
-        else if (!strcmp(argv[i], "--events")) events = value;
-        else if (!strcmp(argv[i], "--gap-us")) gap_us = value;
-        else if (!strcmp(argv[i], "--service-us")) service_us = value;
         else if (!strcmp(argv[i], "--slots")) slots = value;
     }
     struct rlimit files;

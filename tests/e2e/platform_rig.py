@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,12 @@ class Up:
 
     def part(self, name: str) -> psutil.Process:
         """Its `gateway` or `control` process."""
-        (found,) = [p for p in psutil.Process(self.process.pid).children() if name in words_of(p)[:5]]
+        (found,) = self.parts(name)
         return found
+
+    def parts(self, name: str) -> list[psutil.Process]:
+        """All of them, where there are several."""
+        return [p for p in psutil.Process(self.process.pid).children() if name in words_of(p)[:5]]
 
     def workers(self) -> list[psutil.Process]:
         """Every process of a worker."""
@@ -73,7 +77,7 @@ def words_of(process: psutil.Process) -> list[str]:
 
 
 @contextlib.contextmanager
-def up(home: Path, **settings: str) -> Iterator[Up]:
+def up(home: Path, arguments: Sequence[str] = (), /, **settings: str) -> Iterator[Up]:
     """Run it on a free port until the end of the block; then nothing may be left."""
     home.mkdir(exist_ok=True)
     port = free_port()
@@ -81,7 +85,7 @@ def up(home: Path, **settings: str) -> Iterator[Up]:
     url = f"http://127.0.0.1:{port}"
     env["TOKENFORGE_SERVER"] = url
     with (home / "up.log").open("ab") as log:
-        process = subprocess.Popen([*COMMAND, "up", "--port", str(port)], env=env, stdout=log, stderr=log)
+        process = subprocess.Popen([*COMMAND, "up", "--port", str(port), *arguments], env=env, stdout=log, stderr=log)
     platform = Up(process, url, env)
     try:
         wait_for(lambda: is_live(url), limit_s=60)

@@ -261,3 +261,15 @@ def test_a_command_without_a_server_says_how_to_start_one(platform: Up) -> None:
     done = platform.run("deployments", "--server", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert "tokenforge up" in done.stderr
+
+
+def test_several_gateways_share_one_port_and_one_that_is_killed_comes_back(tmp_path: Path) -> None:
+    with up(tmp_path / "home", ("--gateways", "2")) as platform:
+        both = platform.parts("gateway")
+        assert len(both) == 2
+        platform.run("deploy", "synthetic:tiny", "--runtime", "sim")
+        body = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
+        assert {platform.call("POST", "/infer", body)[0] for _ in range(20)} == {200}
+        both[1].kill()
+        wait_for(lambda: len(platform.parts("gateway")) == 2, limit_s=20)
+        assert {platform.call("POST", "/infer", body)[0] for _ in range(20)} == {200}

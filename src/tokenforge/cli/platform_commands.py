@@ -25,11 +25,15 @@ def add_platform_commands(app: typer.Typer) -> None:
     app.command(hidden=True)(replica)
 
 
-def up(port: Port = 8080, host: Host = "127.0.0.1") -> None:
+def up(
+    port: Port = 8080,
+    host: Host = "127.0.0.1",
+    gateways: Annotated[int, typer.Option(help="Gateway processes that share the port.", min=1, max=16)] = 1,
+) -> None:
     """Run the platform here: gateway and control, state under TOKENFORGE_HOME. Ctrl-C ends all of it."""
     from tokenforge.cli import up as command
 
-    raise typer.Exit(command.run(host=host, port=port))
+    raise typer.Exit(command.run(host=host, port=port, gateways=gateways))
 
 
 def deploy(  # the fields of one body
@@ -131,13 +135,15 @@ def infer(
 def gateway(
     port: Port = 8080,
     host: Host = "127.0.0.1",
+    is_shared: Annotated[bool, typer.Option("--shared", help="Others may share the port, for more processes.")] = False,
     socket_fd: Annotated[int | None, typer.Option("--socket-fd", hidden=True)] = None,
     lifeline_fd: Lifeline = None,
 ) -> None:
     """Run a gateway alone (`up` runs one)."""
     from tokenforge.cli import processes as command
 
-    raise typer.Exit(command.run_gateway(host=host, port=port, socket_fd=socket_fd, lifeline_fd=lifeline_fd))
+    listener = command.listener_of(host, port, socket_fd=socket_fd, is_shared=is_shared)
+    raise typer.Exit(command.run_gateway(listener, lifeline_fd=lifeline_fd))
 
 
 def control(

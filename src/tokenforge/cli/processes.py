@@ -73,17 +73,22 @@ async def work_together(control: Works, executor: Works, stop: asyncio.Event) ->
         reconciling.set()
 
 
-def run_gateway(*, host: str, port: int, socket_fd: int | None, lifeline_fd: int | None) -> int:
-    """Serve until SIGTERM. `socket_fd` is a listening socket that was inherited."""
+def listener_of(host: str, port: int, *, socket_fd: int | None, is_shared: bool) -> socket.socket:
+    """A listening socket: the one that was inherited, or a new one. Raises PortInUse, or Unauthorized without a key."""
+    if socket_fd is not None:
+        return socket.socket(fileno=socket_fd)
+    require_key(host)
+    return bind(host, port, is_shared=is_shared)
+
+
+def run_gateway(listener: socket.socket, *, lifeline_fd: int | None) -> int:
+    """Serve until SIGTERM."""
     from tokenforge.cli.gateway_wiring import make_gateway
     from tokenforge.gateway.http.limits import Limits, most_connections
     from tokenforge.gateway.server import serve
 
     settings = read_settings()
     _begin("gateway", settings, lifeline_fd)
-    if socket_fd is None:
-        require_key(host)
-    listener = bind(host, port) if socket_fd is None else socket.socket(fileno=socket_fd)
     listener.setblocking(False)
     is_private = is_loopback(listener.getsockname()[0])
 

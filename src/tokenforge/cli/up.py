@@ -1,8 +1,8 @@
 """`up`: the platform on one machine. Starts gateway and control, starts them again when they die, ends everything.
 
-It holds what must outlive them: the listening socket (so a client that comes while the gateway restarts waits in the
-kernel's queue) and the write end of the lifeline (so nothing outlives this process, however it ends). It reads no
-request and knows no deployment.
+It holds what must outlive them: the listening sockets, one for each gateway (so a client that comes while its gateway
+restarts waits in the kernel's queue), and the write end of the lifeline (so nothing outlives this process, however it
+ends). It reads no request and knows no deployment.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,7 @@ from tokenforge.cli.server import platform_folder
 from tokenforge.cluster.local_fleet import end_fleet
 from tokenforge.cluster.log_file import trim_logs
 from tokenforge.domain.errors import AlreadyExists
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.serving import bind_several
 from tokenforge.settings import Settings, read_settings
 from tokenforge.worker.process import raise_file_limit
 
@@ -63,7 +64,7 @@ class _Signals:
         self.asked += 1
 
 
-def run(*, host: str, port: int) -> int:
+def run(*, host: str, port: int, gateways: int) -> int:
     """Run until Ctrl-C or SIGTERM; leaves no process. Raises PortInUse, AlreadyExists (it runs for this home)."""
     signals = _Signals()
     signals.watch()
@@ -76,19 +77,23 @@ def run(*, host: str, port: int) -> int:
         end_leftovers(folder)
         end_fleet(fleet_folder(settings), limit_s=0.0)
         raise_file_limit()
-        with contextlib.closing(bind(host, port)) as listener:
-            _keep(settings, listener, host=host, signals=signals)
+        listeners = bind_several(host, port, gateways)
+        try:
+            _keep(settings, listeners, host=host, signals=signals)
+        finally:
+            for listener in listeners:
+                listener.close()
     return 0
 
 
-def _keep(settings: Settings, listener: socket.socket, *, host: str, signals: _Signals) -> None:
+def _keep(settings: Settings, listeners: Sequence[socket.socket], *, host: str, signals: _Signals) -> None:
     """Keep the parts until one asks for the end, then end everything."""
     folder = platform_folder(settings)
-    url = f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{listener.getsockname()[1]}"
+    url = f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{listeners[0].getsockname()[1]}"
     lifeline_read, lifeline_write = os.pipe()
-    parts = _parts(folder, socket_fd=listener.fileno(), lifeline_fd=lifeline_read)
+    parts = _parts(folder, socket_fds=[one.fileno() for one in listeners], lifeline_fd=lifeline_read)
     place = _announce(settings, url)
-    pulse = Pulse(_reachable(listener))
+    pulse = Pulse(_reachable(listeners[0]))
     pulse.begin()
     try:
         _greet(url, folder)
@@ -102,9 +107,14 @@ def _keep(settings: Settings, listener: socket.socket, *, host: str, signals: _S
         _say("ending: requests in flight have a moment to finish; once more to end at once")
     finally:
         place.unlink(missing_ok=True)
-        listener.close()
-        gateway, control = parts
-        gateway.end(limit_s=_GATEWAY_LIMIT_S, is_hurried=signals.is_hurried)
+        for listener in listeners:
+            listener.close()
+        *gateways, control = parts
+        for gateway in gateways:
+            if gateway.process is not None:
+                gateway.process.terminate()  # all begin to drain at once
+        for gateway in gateways:
+            gateway.end(limit_s=_GATEWAY_LIMIT_S, is_hurried=signals.is_hurried)
         control.end(limit_s=_CONTROL_LIMIT_S, is_hurried=signals.is_hurried)
         os.close(lifeline_write)
         os.close(lifeline_read)
@@ -113,14 +123,15 @@ def _keep(settings: Settings, listener: socket.socket, *, host: str, signals: _S
         _reap(set())
 
 
-def _tend(parts: tuple[Part, Part], folder: Path, pulse: Pulse) -> None:
+def _tend(parts: Sequence[Part], folder: Path, pulse: Pulse) -> None:
     """One look: start what is not there, or hangs; take the end of what was adopted."""
     now_s = time.monotonic()
     started = [part.keep(now_s, _say) for part in parts]
-    if started[0]:
+    if any(started[:-1]):
         pulse.begin_anew()
     if pulse.is_lost:
-        parts[0].replace("lives and does not answer", _say)
+        for gateway in parts[:-1]:  # whichever was asked: the kernel chose
+            gateway.replace("lives and does not answer", _say)
         pulse.begin_anew()
     if any(started):
         with contextlib.suppress(OSError):  # a full disk: they run, only the next `up` would not know of them
@@ -142,14 +153,19 @@ def _greet(url: str, folder: Path) -> None:
     _say("  end:     Ctrl-C")
 
 
-def _parts(folder: Path, *, socket_fd: int, lifeline_fd: int) -> tuple[Part, Part]:
+def _parts(folder: Path, *, socket_fds: Sequence[int], lifeline_fd: int) -> tuple[Part, ...]:
+    """The gateways, and control last."""
     lifeline = ("--lifeline-fd", str(lifeline_fd))
-    gateway = Part(
-        name="gateway",
-        arguments=("gateway", "--socket-fd", str(socket_fd), *lifeline),
-        fds=(socket_fd, lifeline_fd),
-        log_path=folder / "gateway.log",
-    )
+    names = ["gateway", *(f"gateway-{number}" for number in range(2, len(socket_fds) + 1))]
+    gateways = [
+        Part(
+            name=name,
+            arguments=("gateway", "--socket-fd", str(socket_fd), *lifeline),
+            fds=(socket_fd, lifeline_fd),
+            log_path=folder / f"{name}.log",
+        )
+        for name, socket_fd in zip(names, socket_fds, strict=True)
+    ]
     control = Part(
         name="control",
         # the same for each that is started here: one follows only on the death of the one before, so it need not wait
@@ -157,7 +173,7 @@ def _parts(folder: Path, *, socket_fd: int, lifeline_fd: int) -> tuple[Part, Par
         fds=(lifeline_fd,),
         log_path=folder / "control.log",
     )
-    return gateway, control
+    return *gateways, control
 
 
 def _lock(folder: Path) -> BinaryIO:
@@ -187,7 +203,7 @@ def _adopt_grandchildren() -> None:
 
 
 def _reap(ours: set[int]) -> None:
-    """Take the end of adopted processes; that of our own two is theirs to tell."""
+    """Take the end of adopted processes; that of our own is theirs to tell."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

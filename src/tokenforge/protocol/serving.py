@@ -49,11 +49,13 @@ def make_server(app: ASGIApp) -> Server:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises PortInUse, naming the port."""
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket; `is_shared`: others of this user may listen beside it. Raises PortInUse, naming the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
@@ -64,3 +66,16 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
     listener.setblocking(False)
     return listener
+
+
+def bind_several(host: str, port: int, number: int) -> tuple[socket.socket, ...]:
+    """So many sockets on one port, among which the kernel spreads connections. Raises PortInUse.
+
+    One that is not shared is bound first: where somebody else listens, also one who shares, it is refused.
+    """
+    alone = bind(host, port)
+    if number == 1:
+        return (alone,)
+    port = alone.getsockname()[1]
+    alone.close()
+    return tuple(bind(host, port, is_shared=True) for _ in range(number))

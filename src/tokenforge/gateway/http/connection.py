@@ -127,6 +127,11 @@ class Connection(asyncio.Protocol):
         if exchange is self._exchanges[0]:
             self._start(exchange)
 
+    @property
+    def is_waiting_for_client(self) -> bool:
+        """Whether the next move is the client's."""
+        return self.phase is not Phase.BUSY
+
     # what an exchange tells
 
     def write(self, data: bytes) -> None:
