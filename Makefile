@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run-api bench bench-harness bench-gateway test check lint types contracts test-science unit fuzz-api reference clean
+.PHONY: help run-api dev dev-stop test-s3-ceph bench bench-harness bench-gateway test check lint types contracts test-science unit fuzz-api reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -21,6 +21,15 @@ $(READY): pyproject.toml
 
 run-api: $(READY) ## Run the platform here: one API over all runtimes (ARGS="--port 8080")
 	@$(BIN)/tokenforge up $(ARGS)
+
+dev: $(READY) ## PostgreSQL, S3, Prometheus and the platform on them with a stub worker, without Docker (ARGS="--port 0")
+	@$(BIN)/python dev/stack.py start $(ARGS)
+
+dev-stop: $(READY) ## End what `make dev` started; nothing is left
+	@$(BIN)/python dev/stack.py stop
+
+test-s3-ceph: $(READY) ## The artifact store's contract on Ceph's S3 server (Debian: radosgw ceph-mon ceph-osd ceph-mgr)
+	@$(BIN)/python dev/ceph.py -- $(BIN)/python -m pytest tests/contract/test_blobs_contract.py $(ARGS)
 
 bench: $(READY) ## Benchmark a small model on vLLM and Transformers, write the report (FILE=... for another)
 	@$(BIN)/tokenforge bench $(or $(FILE),configs/benchmark.yaml) $(ARGS)

@@ -33,7 +33,7 @@ class RcloneS3:
                     _program(), "serve", "s3", str(self.folder / "data"), "--addr", f"{LOCALHOST}:{self.port}",
                     "--config", str(self.folder / "none.conf"), "--vfs-cache-mode", "off",
                 ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={"RCLONE_AUTH_KEY": pair, "HOME": str(self.folder), "PATH": "/usr/bin:/bin"},
             )  # fmt: skip
         until(lambda: is_listening(self.port), limit_s=30, what="rclone serve s3")

@@ -55,6 +55,21 @@ async def test_the_end_of_the_queued_one_comes_in_the_same_step(store: Store) ->
     assert (queued.status, queued.facts["headline"]) == (RunStatus.SUCCEEDED, "h")
 
 
+async def test_what_was_measured_ends_a_run_that_was_never_said_to_run(store: Store) -> None:
+    await store.benchmarks.enqueue(QUEUED, idempotency=None)
+    lease = await store.leases.acquire("control", owner="a", ttl_s=60)
+    await store.benchmarks.step("q1", to=RunStatus.PREPARING, lease=lease)
+    await store.kept.keep(replace(KEPT, queued_id="q1"), lease=lease, ending=SUCCEEDED)
+    assert (await store.benchmarks.get("q1")).status is RunStatus.SUCCEEDED
+
+
+async def test_what_was_cancelled_stays_so_when_it_is_kept(store: Store) -> None:
+    await store.benchmarks.enqueue(QUEUED, idempotency=None)
+    await store.benchmarks.step("q1", to=RunStatus.CANCELLED, lease=None)
+    await store.kept.keep(replace(KEPT, queued_id="q1"), ending=SUCCEEDED)
+    assert (await store.benchmarks.get("q1")).status is RunStatus.CANCELLED
+
+
 async def test_without_the_lease_nothing_is_kept_and_nothing_ends(store: Store) -> None:
     await store.benchmarks.enqueue(QUEUED, idempotency=None)
     old = await store.leases.acquire("control", owner="a", ttl_s=-1)
@@ -103,6 +118,15 @@ async def test_bytes_that_are_being_removed_cannot_be_claimed_until_they_are_gon
         await store.blobs.claim([ARTIFACT])
     await store.blobs.removed([ARTIFACT.sha256])
     await store.blobs.claim([ARTIFACT])
+
+
+async def test_a_folder_without_a_record_takes_no_kept_one_s_place(store: Store, tmp_path: Path) -> None:
+    archive = Archive(blobs=FolderBlobs(tmp_path / "kept"), rows=store.blobs, kept=store.kept)
+    kept = kept_of(a_record(tmp_path / "result"), queued_id="q1")
+    await archive.keep(tmp_path / "result", kept)
+    with pytest.raises(StoreFailed, match=r"record\.json"):
+        await archive.keep(tmp_path / "gone", kept)
+    assert len((await store.kept.find("q1")).artifacts) == 3
 
 
 async def test_a_folder_of_results_is_kept_and_swept_only_when_it_is_forgotten(store: Store, tmp_path: Path) -> None:

@@ -135,9 +135,12 @@ async def test_a_second_owner_waits_for_the_lease(store: Store) -> None:
     assert await store.leases.acquire("control", owner="b", ttl_s=60) is None
 
 
-async def test_a_prolonged_lease_keeps_its_epoch_and_a_new_holder_begins_another(store: Store) -> None:
+async def test_a_lease_keeps_its_epoch_while_its_holder_is_the_last_and_a_new_one_begins_another(store: Store) -> None:
+    ran_out = await store.leases.acquire("control", owner="a", ttl_s=-1)
     first = await held(store)
     again = await held(store)
+    assert ran_out is not None
+    assert ran_out.epoch == first.epoch
     await store.leases.release(again)
     other = await store.leases.acquire("control", owner="b", ttl_s=60)
     assert other is not None

@@ -95,9 +95,9 @@ class Executor:
         document = await asyncio.to_thread(read_result, self._results(benchmark))
         if document is not None:
             try:
-                await self._keep(benchmark, document)
+                await self._keep(benchmark, document, lease)
             except StoreFailed as error:
-                await self._fail(benchmark, error)
+                await self._fail(benchmark, error, lease)
             await self._clean(benchmark)
             return
         await self._again(benchmark, lease, cause="control ended while it ran")
@@ -106,9 +106,9 @@ class Executor:
         """Back to the queue, where its whole trials are not measured again; or, after too many times, its end."""
         times = int(benchmark.facts.get("taken_up", "0"))
         is_over = times >= MOST_TAKEN_UP
-        told = f"{cause}; it was taken up again {times} times already" if is_over else cause
-        await self._step(benchmark, RunStatus.INTERRUPTED, lease, cause=told)
         if is_over:
+            told = f"{cause}; it was taken up again {times} times already"
+            await self._step(benchmark, RunStatus.INTERRUPTED, lease, cause=told)
             await self._clean(benchmark)
             await self.events.append(benchmark.id, reason="Interrupted", message=told)
             return
@@ -124,23 +124,25 @@ class Executor:
             now = await self._step(queued, RunStatus.PREPARING, lease, facts=facts)
             if now.status is not RunStatus.PREPARING:
                 return  # cancelled in this very moment
-            while (targets := await self.places.of(now, held=self._held, stop=stop)) is None:
+            while (targets := await self.places.of(now, held=lambda: self._held(lease), stop=stop)) is None:
                 now = await self.benchmarks.get(queued.id)
                 if not now.open_runs:
                     return
-            is_left_to_next = await self._measure(now, targets, stop)
+            is_left_to_next = await self._measure(now, targets, stop=stop, lease=lease)
         except (LeaseLost, StoreUnavailable):
             is_left_to_next = True
             raise
         except RunInterrupted as error:
-            await self._step(queued, RunStatus.INTERRUPTED, self._held(), cause=error.message)
+            await self._step(queued, RunStatus.INTERRUPTED, lease, cause=error.message)
         except (TokenForgeError, OSError) as error:
-            await self._fail(queued, error)
+            await self._fail(queued, error, lease)
         finally:
             if not is_left_to_next:
                 await patiently(lambda: self._clean_after(queued), what="the queue")
 
-    async def _measure(self, queued: QueuedBenchmark, targets: list[Mapping[str, str]], stop: asyncio.Event) -> bool:
+    async def _measure(
+        self, queued: QueuedBenchmark, targets: list[Mapping[str, str]], *, stop: asyncio.Event, lease: Lease
+    ) -> bool:
         """Offer the load in a process of its own; then every run has its end, or True: it is queued once more."""
         key = await self.load_keys.make(queued.id)
         folder = self._results(queued).parent
@@ -149,9 +151,9 @@ class Executor:
         bench = await start_bench(self.command, folder=folder, asked=asked)
         try:
             marked = {"process": bench.mark}
-            await patiently(lambda: self._step(queued, RunStatus.RUNNING, self._held(), facts=marked), what="the queue")
+            await patiently(lambda: self._step(queued, RunStatus.RUNNING, lease, facts=marked), what="the queue")
             work = asyncio.create_task(bench.follow(lambda line: self._tell(queued, line)))
-            while not work.done() and not stop.is_set() and await self._is_wanted(queued, bench):
+            while not work.done() and not stop.is_set() and await self._is_wanted(queued, bench, lease):
                 await asyncio.wait({work}, timeout=POLL_S)
             is_cut = not work.done()
             if is_cut:
@@ -161,13 +163,13 @@ class Executor:
             if bench.process.returncode is None:
                 await bench.interrupt()
         if is_cut and stop.is_set():
-            await self._step(queued, RunStatus.INTERRUPTED, self._held(), cause="control was asked to end")
+            await self._step(queued, RunStatus.INTERRUPTED, lease, cause="control was asked to end")
             return False
-        return await self._finish(queued, code=code, lines=tuple(bench.last_lines))
+        return await self._finish(queued, lease, code=code, lines=tuple(bench.last_lines))
 
-    async def _is_wanted(self, queued: QueuedBenchmark, bench: BenchProcess) -> bool:
+    async def _is_wanted(self, queued: QueuedBenchmark, bench: BenchProcess, lease: Lease) -> bool:
         """Whether any of its runs still is; those that are not are told to the process. Raises LeaseLost."""
-        self._held()
+        self._held(lease)
         try:
             now = await self.benchmarks.get(queued.id)
         except StoreUnavailable:
@@ -175,26 +177,26 @@ class Executor:
         bench.withdraw(withdrawn(now))
         return bool(now.open_runs)
 
-    async def _finish(self, queued: QueuedBenchmark, *, code: int, lines: tuple[str, ...]) -> bool:
+    async def _finish(self, queued: QueuedBenchmark, lease: Lease, *, code: int, lines: tuple[str, ...]) -> bool:
         """Keep what was measured, with the status that the record gives each run; True: it is queued once more."""
         document = await asyncio.to_thread(read_result, self._results(queued))
         if document is not None:
-            await self._keep(queued, document)
+            await self._keep(queued, document, lease)
             return False
         if code < 0 and (await self.benchmarks.get(queued.id)).open_runs:
             cause = f"its process was killed (signal {-code})"
-            await self._again(queued, self._held(), cause=cause)
+            await self._again(queued, lease, cause=cause)
             return (await self.benchmarks.get(queued.id)).status is RunStatus.QUEUED
         error = WorkerFailed(f"no record was written (status {code})", last_words=lines or ("it wrote nothing",))
-        await self._fail(queued, error)
+        await self._fail(queued, error, lease)
         return False
 
-    async def _keep(self, queued: QueuedBenchmark, document: Mapping[str, object]) -> None:
+    async def _keep(self, queued: QueuedBenchmark, document: Mapping[str, object], lease: Lease) -> None:
         """Its files for good, its rows and the ends of its runs in one step; then the place it was written in goes."""
         folder, ending = self._results(queued), ending_of(queued, document)
         kept = kept_of(document, queued_id=queued.id)
         try:
-            await patiently(lambda: self.archive.keep(folder, kept, lease=self._held(), ending=ending), what=queued.id)
+            await patiently(lambda: self.archive.keep(folder, kept, lease=lease, ending=ending), what=queued.id)
         except StoreUnavailable as error:
             raise StoreFailed(f"what was measured is in {folder} and could not be kept: {error}") from error
         await asyncio.to_thread(shutil.rmtree, folder.parent, ignore_errors=True)
@@ -202,9 +204,9 @@ class Executor:
         message = ending.facts["headline"] or f"{now.status}"
         await self.events.append(queued.id, reason=now.status.capitalize(), message=message)
 
-    async def _fail(self, queued: QueuedBenchmark, error: Exception) -> None:
+    async def _fail(self, queued: QueuedBenchmark, error: Exception, lease: Lease) -> None:
         cause = str(error)
-        await patiently(lambda: self._step(queued, RunStatus.FAILED, self._held(), cause=cause), what=queued.id)
+        await patiently(lambda: self._step(queued, RunStatus.FAILED, lease, cause=cause), what=queued.id)
         words = error.last_words if isinstance(error, WorkerFailed) else ()
         message = "\n".join((str(error), *words))
         await self.events.append(queued.id, reason="Failed", message=message)
@@ -228,10 +230,11 @@ class Executor:
     ) -> Awaitable[QueuedBenchmark]:  # fmt: skip
         return self.benchmarks.step(queued.id, to=to, lease=lease, cause=cause, facts=facts, runs=runs)
 
-    def _held(self) -> Lease:
-        lease = self.lease()
-        if lease is None:
-            raise LeaseLost("the lease of control is not held any more")
+    def _held(self, lease: Lease) -> Lease:
+        """The lease that its benchmark began under. Raises LeaseLost once another control has led since."""
+        held = self.lease()
+        if held is None or held.epoch != lease.epoch:
+            raise LeaseLost("another control has led since this benchmark began here")
         return lease
 
     def _results(self, queued: QueuedBenchmark) -> Path:

@@ -18,12 +18,14 @@ class RunStatus(enum.StrEnum):
     INTERRUPTED = "interrupted"
 
 
+_ENDS_EARLY = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED})
 _STEPS: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.QUEUED: frozenset({RunStatus.PREPARING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}),
-    RunStatus.PREPARING: frozenset({RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}),
-    RunStatus.RUNNING: frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED}),
+    RunStatus.QUEUED: _ENDS_EARLY | {RunStatus.PREPARING},
+    RunStatus.PREPARING: _ENDS_EARLY | {RunStatus.RUNNING, RunStatus.QUEUED},
+    RunStatus.RUNNING: _ENDS_EARLY | {RunStatus.SUCCEEDED, RunStatus.QUEUED},
     RunStatus.INTERRUPTED: frozenset({RunStatus.QUEUED}),
 }
+"""What was begun is queued again when whoever did it was killed."""
 
 
 def can_step(now: RunStatus, then: RunStatus) -> bool:

@@ -8,9 +8,9 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tokenforge.domain.errors import StoreUnavailable
+from tokenforge.domain.errors import StoreFailed, StoreUnavailable
 from tokenforge.domain.kept import Artifact, KeptBenchmark
-from tokenforge.store.artifacts import MEDIA_TYPES, store_failed
+from tokenforge.store.artifacts import MEDIA_TYPES, RECORD_FILE, store_failed
 from tokenforge.store.base import BlobRows, Ending, Kept, Lease
 from tokenforge.store.blobs.base import Blobs, blob_of
 
@@ -36,6 +36,8 @@ class Archive:
         Raises LeaseLost, StoreUnavailable (try again), StoreFailed (it will not get better).
         """
         artifacts = await asyncio.to_thread(_artifacts, folder)
+        if RECORD_FILE not in {artifact.name for artifact in artifacts}:
+            raise StoreFailed(f"{folder} holds no {RECORD_FILE}, so there is nothing to keep")
         await self.rows.claim(artifacts)
         for artifact in artifacts:
             blob = await self.blobs.put(folder / artifact.name, media_type=artifact.media_type)

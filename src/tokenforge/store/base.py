@@ -109,7 +109,7 @@ class Leases(Protocol):
     """Who may act."""
 
     async def acquire(self, name: str, *, owner: str, ttl_s: float) -> Lease | None:
-        """Take or prolong it; None while another holds it. A lease that ran out begins a new epoch."""
+        """Take or prolong it; None while another holds it. Another holder than the last begins a new epoch."""
         ...
 
     async def release(self, lease: Lease) -> None:

@@ -23,7 +23,7 @@ class SqlLeases:
                 INSERT INTO lease VALUES (:name, :owner, 1, {db.now_s} + :ttl)
                 ON CONFLICT (name) DO UPDATE SET
                     epoch = lease.epoch
-                        + CASE WHEN lease.owner = :owner AND lease.expires_at_s > {db.now_s} THEN 0 ELSE 1 END,
+                        + CASE WHEN lease.owner = :owner THEN 0 ELSE 1 END,
                     owner = :owner, expires_at_s = {db.now_s} + :ttl
                 WHERE lease.owner = :owner OR lease.expires_at_s <= {db.now_s}
                 RETURNING epoch, expires_at_s

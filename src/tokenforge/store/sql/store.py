@@ -47,7 +47,11 @@ class Store:
 
 def open_store(place: Path | str) -> Store:
     """The store in the SQLite file at a path, or at a `postgresql://` URL; it is made at first use."""
-    database = SqliteDatabase(place) if isinstance(place, Path) else _postgres(place)
+    return store_on(SqliteDatabase(place) if isinstance(place, Path) else _postgres(place))
+
+
+def store_on(database: Database) -> Store:
+    """Every port on this database."""
     deployments, kept = SqlDeployments(database), SqlKept(database)
     return Store(
         deployments=deployments,
