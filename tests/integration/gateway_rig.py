@@ -179,7 +179,7 @@ class Rig:
             return await handler(request)
 
         application = web.Application()
-        application.router.add_post("/{path:.*}", noted)
+        application.router.add_route("*", "/{path:.*}", noted)
         runner = web.AppRunner(application, handler_cancellation=True)
         await runner.setup()
         self.runners.append(runner)

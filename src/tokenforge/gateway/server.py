@@ -14,6 +14,7 @@ from functools import partial
 from tokenforge import __version__
 from tokenforge.gateway.access_log import WELL_EVERY, AccessLog
 from tokenforge.gateway.admin.app import admin_app
+from tokenforge.gateway.admin.console import ConsoleRoutes
 from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
 from tokenforge.gateway.admin.hot_operations import HotReads
 from tokenforge.gateway.admin.keys import KeyRoutes
@@ -114,7 +115,10 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     )  # fmt: skip
     reads = HotReads(plane=plane, document=lambda: openapi_document(operations))
     keys = KeyRoutes(keys=parts.keys, random=parts.random, now=parts.now, refresh=feed.refresh)
-    operations = (*deployments.operations(), *keys.operations(), *parts.more, *reads.operations())
+    console = ConsoleRoutes(upstream=plane.upstream, table=lambda: router.table)
+    operations = (
+        *deployments.operations(), *keys.operations(), *parts.more, *reads.operations(), *console.operations()
+    )  # fmt: skip
     admin = admin_app(operations, guard=ring)
     app = GatewayApp(plane=plane, admin=admin, new_id=names.new)
     return app, feed

@@ -32,10 +32,11 @@ class _Origin:
     idle: list[UpstreamConnection] = field(default_factory=list)
     _first: dict[str, bytes] = field(default_factory=dict)
 
-    def first_lines(self, path: str) -> bytes:
-        """How a request for one of the few paths begins."""
+    def first_lines(self, path: str, method: bytes) -> bytes:
+        """How a request for one of the few paths begins; each is asked with one method."""
         if path not in self._first:
-            self._first[path] = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n" % (
+            self._first[path] = b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (
+                method,
                 self.prefix,
                 path.encode("ascii"),
                 self.authority,
@@ -49,10 +50,10 @@ class Upstream:
     def __init__(self) -> None:
         self._origins: dict[str, _Origin] = {}
 
-    async def ask(self, url: str, path: str, *, body: bytes, headers: bytes) -> UpstreamAnswer:
-        """Send a POST; `headers` are whole lines. The answer's head is there on return. Raises UpstreamFailed."""
+    async def ask(self, url: str, path: str, *, body: bytes, headers: bytes, method: bytes = b"POST") -> UpstreamAnswer:
+        """Send a request; `headers` are whole lines. The answer's head is there on return. Raises UpstreamFailed."""
         origin = self._origins.get(url) or self._open_origin(url)
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (origin.first_lines(path), headers, len(body))
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (origin.first_lines(path, method), headers, len(body))
         while True:
             connection = self._idle(origin) or await self._connect(origin)
             answer = connection.ask(head, body)

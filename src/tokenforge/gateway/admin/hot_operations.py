@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from tokenforge.domain.api_key import READ
 from tokenforge.domain.errors import NotReady
-from tokenforge.gateway.admin.console import console_operation
 from tokenforge.gateway.admin.openai_schemas import ANYTHING, CHAT, COMPLETION
 from tokenforge.gateway.admin.operation import Operation, Parameter, json_answer
 from tokenforge.gateway.admin.schemas import HEALTH, MODELS
@@ -46,7 +45,6 @@ class HotReads:
         """What is offered; the data plane's own routes too, so that a wrong method there is 405."""
         return (
             *hot_operations(),
-            console_operation(),
             Operation(
                 method="GET", path="/v1/models", summary="Models that are deployed", handle=self.models,
                 needs=READ, answers={200: MODELS},
