@@ -4,83 +4,23 @@ import asyncio
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cluster_stage import LIMIT_S, Stage, healthy, message, name_of, serves
 from hollow_node import Fate
-from kube_server import KubeServer
 from manifest_samples import GPU_SPEC, RICH_SITE, deployment_of
-from placement_rigs import ClusterPlace, real_place, twin_place
+from placement_rigs import real_place, twin_place
 from ruamel.yaml import YAML
 
-from tokenforge.cluster.base import Standing
 from tokenforge.cluster.kubernetes.api import MANAGER
-from tokenforge.cluster.kubernetes.orchestrator import KubernetesOrchestrator
 from tokenforge.cluster.kubernetes.resources import path_of, read_features
 from tokenforge.cluster.manifests.objects import objects_of, owned
-from tokenforge.control.settle import ClusterWorld, settle
 from tokenforge.domain.benchmark import Resources
-from tokenforge.domain.deployment import Deployment, DeploymentSpec
-from tokenforge.domain.deployment_state import Observed
-from tokenforge.domain.errors import ClusterRefused, TokenForgeError
-from tokenforge.protocol.worker_spec import WorkerPhase
+from tokenforge.domain.errors import ClusterRefused
 
 RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "base" / "rbac.yaml"
-LIMIT_S = 240.0
-"""Longer than a real API server takes to start on a machine that does much else."""
-
-
-@dataclass(slots=True)
-class Stage:
-    """A cluster and one orchestrator that looks at it. `server` is there for a twin alone."""
-
-    place: ClusterPlace
-    orchestrator: KubernetesOrchestrator
-    server: KubeServer | None
-
-    def deployment(self, *, generation: int = 1, identity: str = "0190aaaa-0001", **changes: object) -> Deployment:
-        spec: DeploymentSpec = replace(self.place.spec, **changes)  # type: ignore[arg-type]
-        return deployment_of(spec, identity=identity, generation=generation)
-
-    async def apply(self, deployment: Deployment) -> None:
-        """Until it was taken."""
-        end_s = time.monotonic() + LIMIT_S
-        while True:
-            try:
-                await self.orchestrator.apply(deployment)
-            except TokenForgeError:
-                if time.monotonic() > end_s:
-                    raise
-                await asyncio.sleep(0.1)
-            else:
-                return
-
-    async def until(self, deployment: Deployment, is_so: Callable[[Standing | None], bool]) -> Standing | None:
-        """How it stands once it is as wanted."""
-        end_s, standing = time.monotonic() + LIMIT_S, None
-        while time.monotonic() < end_s:
-            try:
-                standing = (await self.orchestrator.look()).get(deployment.id)
-            except TokenForgeError:
-                standing = None
-            else:
-                if is_so(standing):
-                    return standing
-            await asyncio.sleep(0.02)
-        raise TimeoutError(str(standing))
-
-    async def live(self, kind: str, deployment: Deployment) -> dict[str, Any]:
-        """That object as the server has it now."""
-        objects = objects_of(
-            deployment, site=self.place.site, features=await read_features(self.place.node.api, self.place.site),
-            model_bytes=1 << 20,
-        )  # fmt: skip
-        (value,) = [value for value in objects.all if value["kind"] == kind]
-        found = await self.place.node.api.get(path_of(value))
-        assert found is not None
-        return found
 
 
 @pytest.fixture(params=["twin", "real"])
@@ -97,18 +37,6 @@ async def stage(request: pytest.FixtureRequest, tmp_path: Path, kubeconfig: Path
             orchestrator = place.orchestrator()
             yield Stage(place, orchestrator, server)
             await orchestrator.close()
-
-
-def serves(count: int, *, generation: int = 1) -> Callable[[Standing | None], bool]:
-    def is_so(standing: Standing | None) -> bool:
-        if standing is None or standing.generation != generation:
-            return False
-        ready = [pod for pod in standing.pods if pod.phase is WorkerPhase.READY]
-        templates = {pod.labels["template"] for pod in ready}
-        templates = {pod.labels["template"] for pod in ready}
-        return len(ready) == len(standing.pods) == count and templates == {standing.template}
-
-    return is_so
 
 
 CAUSES = [
@@ -130,16 +58,16 @@ async def test_what_stops_a_pod_is_a_condition_with_its_cause(
     await stage.apply(deployment)
     standing = await stage.until(deployment, lambda s: s is not None and any(pod.cause for pod in s.pods))
     show(f"{'twin' if stage.server else 'real'}: {reason} {time.monotonic() - began_s:.1f} s after it was deployed")
-    assert _healthy(deployment, standing) == (reason, True)
-    assert text in _message(deployment, standing)
+    assert healthy(deployment, standing) == (reason, True)
+    assert text in message(deployment, standing)
 
 
 async def test_a_resource_that_no_node_has_is_named(stage: Stage) -> None:
     deployment = stage.deployment(resources=Resources(gpu=3))
     await stage.apply(deployment)
     standing = await stage.until(deployment, lambda s: s is not None and any(pod.cause for pod in s.pods))
-    assert _healthy(deployment, standing)[0] == "Unschedulable"
-    assert "Insufficient nvidia.com/gpu" in _message(deployment, standing)
+    assert healthy(deployment, standing)[0] == "Unschedulable"
+    assert "Insufficient nvidia.com/gpu" in message(deployment, standing)
 
 
 async def test_a_quota_is_named(stage: Stage) -> None:
@@ -153,8 +81,8 @@ async def test_a_quota_is_named(stage: Stage) -> None:
     deployment = stage.deployment()
     await stage.apply(deployment)
     standing = await stage.until(deployment, lambda s: s is not None and s.trouble is not None)
-    assert _healthy(deployment, standing)[0] == "QuotaExceeded"
-    assert "exceeded quota: small" in _message(deployment, standing)
+    assert healthy(deployment, standing)[0] == "QuotaExceeded"
+    assert "exceeded quota: small" in message(deployment, standing)
 
 
 async def test_all_objects_are_taken_by_the_server_dry(stage: Stage) -> None:
@@ -187,9 +115,9 @@ async def test_what_others_wrote_into_our_objects_stays(stage: Stage) -> None:
     service = await stage.live("Service", deployment)
     theirs = {
         **{key: service[key] for key in ("apiVersion", "kind")},
-        "metadata": {**_name(service), "annotations": {"team": "red"}},
+        "metadata": {**name_of(service), "annotations": {"team": "red"}},
     }
-    await stage.place.node.api._call(
+    await stage.place.node.api.call(
         "PATCH", path_of(service), params={"fieldManager": "others"}, body=theirs, kind="application/apply-patch+yaml"
     )
     await stage.apply(stage.deployment(generation=2, revision="2"))
@@ -202,10 +130,10 @@ async def test_a_field_of_ours_is_not_taken_by_others_unless_they_force_it(stage
     service = await stage.live("Service", deployment)
     labels = {**service["metadata"]["labels"], "app.kubernetes.io/component": "other"}
     theirs = {
-        **{key: service[key] for key in ("apiVersion", "kind")}, "metadata": {**_name(service), "labels": labels},
+        **{key: service[key] for key in ("apiVersion", "kind")}, "metadata": {**name_of(service), "labels": labels},
     }  # fmt: skip
     with pytest.raises(ClusterRefused, match=f'conflict with "{MANAGER}"') as caught:
-        await stage.place.node.api._call(
+        await stage.place.node.api.call(
             "PATCH", path_of(service), params={"fieldManager": "others"}, body=theirs,
             kind="application/apply-patch+yaml",
         )  # fmt: skip
@@ -244,7 +172,7 @@ async def test_a_try_that_was_cut_between_two_objects_is_made_whole(stage: Stage
         assert (await stage.live(kind, deployment))["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
 
 
-async def test_while_it_ends_it_cannot_be_made_again_under_its_name(stage: Stage) -> None:
+async def test_while_it_ends_it_cannot_be_made_again_under_itsname_of(stage: Stage) -> None:
     deployment = stage.deployment()
     stage.place.node.leave_s = 3.0
     await stage.apply(deployment)
@@ -332,27 +260,3 @@ async def _break(stage: Stage, number: int, command: str | None) -> None:
         await asyncio.sleep(0.1)
         server.store.forget()
         await server.start()
-
-
-def _name(value: dict[str, Any]) -> dict[str, str]:
-    return {key: value["metadata"][key] for key in ("name", "namespace")}
-
-
-def _healthy(deployment: Deployment, standing: Standing | None) -> tuple[str, bool]:
-    """The reason, and whether nobody says that it is ready."""
-    observed = _observed(deployment, standing)
-    healthy, is_ready = observed.condition("Healthy"), observed.condition("Ready")
-    assert healthy is not None
-    assert is_ready is not None
-    return healthy.reason, not is_ready.is_true
-
-
-def _message(deployment: Deployment, standing: Standing | None) -> str:
-    condition = _observed(deployment, standing).condition("Healthy")
-    assert condition is not None
-    return condition.message
-
-
-def _observed(deployment: Deployment, standing: Standing | None) -> Observed:
-    world = ClusterWorld(standing=standing, refusal=None, is_new=False, now_s=1.0, now="t")
-    return settle(deployment, world).observed

@@ -124,7 +124,7 @@ class HollowNode:
 
     async def _call(self, method: str, path: str, body: JsonObject, *, kind: str = "application/json") -> None:
         params = {"fieldManager": self.name, "force": "true"} if kind == _APPLY else {}
-        await self.api._call(method, path, params=params, body=body, kind=kind)
+        await self.api.call(method, path, params=params, body=body, kind=kind)
 
 
 def fate_of(pod: JsonObject) -> Fate:

@@ -192,7 +192,7 @@ class _Pod:
         path = f"/api/v1/namespaces/{hollow.namespace}/pods/{self.value['metadata']['name']}{suffix}"
         while True:
             try:
-                await hollow.api._call(method, path, body=body, kind=kind)
+                await hollow.api.call(method, path, body=body, kind=kind)
             except ClusterUnreachable:
                 await asyncio.sleep(0.2)
             except ClusterRefused:

@@ -1,4 +1,4 @@
-"""The API server as five calls on plain data: get, list, watch, apply, delete. The only file that imports a client.
+"""The API server as calls on plain data: get, list, watch, apply, delete. The only file that imports a client.
 
 The client (lightkube) gives what differs from cluster to cluster: kubeconfig, service account, certificates, tokens
 that change. Its own watch is not used: see `reflector`.
@@ -37,7 +37,7 @@ class Api:
     async def get(self, path: str) -> JsonObject | None:
         """The object, None where there is none."""
         try:
-            return await self._call("GET", path)
+            return await self.call("GET", path)
         except ClusterRefused as error:
             if error.status == 404:
                 return None
@@ -48,7 +48,7 @@ class Api:
         items: list[JsonObject] = []
         more: dict[str, str] = {}
         while True:
-            page = await self._call("GET", path, params={**params, "limit": str(_PAGE), **more})
+            page = await self.call("GET", path, params={**params, "limit": str(_PAGE), **more})
             kind = {"apiVersion": page.get("apiVersion", ""), "kind": str(page.get("kind", "")).removesuffix("List")}
             items.extend({**kind, **item} for item in page.get("items") or [])
             meta = page.get("metadata", {})
@@ -82,21 +82,22 @@ class Api:
     async def apply(self, path: str, value: JsonObject, *, is_dry: bool = False) -> JsonObject:
         """Server-side apply: what we say is ours, what others say stays theirs."""
         params = {"fieldManager": MANAGER, "force": "true", **({"dryRun": "All"} if is_dry else {})}
-        return await self._call("PATCH", path, params=params, body=value, kind="application/apply-patch+yaml")
+        return await self.call("PATCH", path, params=params, body=value, kind="application/apply-patch+yaml")
 
     async def delete(self, path: str) -> None:
         """Ask for its end, and then for that of all it owns. One that is not there is no error."""
         with contextlib.suppress(_Absent):
-            await self._call("DELETE", path, body={"propagationPolicy": "Background"}, absent=_Absent)
+            await self.call("DELETE", path, body={"propagationPolicy": "Background"}, absent=_Absent)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _call(
+    async def call(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: JsonObject | None = None,
         kind: str = "application/json", absent: "type[_Absent] | None" = None,
     ) -> JsonObject:  # fmt: skip
+        """One plain request and its answer; `absent` is raised instead of a refusal where nothing is there."""
         content = None if body is None else json.dumps(body).encode()
         headers = {} if content is None else {"content-type": kind}
         try:
