@@ -224,3 +224,13 @@ def test_replicas_of_an_autoscaled_deployment_are_not_set_by_hand() -> None:
     assert (off.replicas, off.autoscale) == (2, None)
     on = parse_patch({"autoscale": {**RULE, "min": 3}}, spec, quants=quants, most_replicas=8)
     assert on.replicas == 3
+
+
+def test_an_unknown_runtime_is_told_once() -> None:
+    def check(runtime: RuntimeRef, args: Mapping[str, object]) -> None:
+        del args
+        quants(runtime)
+
+    with pytest.raises(InvalidInput) as caught:
+        parse_deploy({**BODY, "runtime": "vlm"}, quants=quants, most_replicas=8, check_args=check)
+    assert [fault.field for fault in caught.value.faults] == ["runtime"]

@@ -239,8 +239,9 @@ def _args_faults(runtime: RuntimeRef, args: object, check_args: CheckArgs) -> li
     try:
         check_args(runtime, args)
     except InvalidInput as error:
-        own = f"engine_args.{runtime.name}"
-        return [replace(f, field="engine_args" + f.field.removeprefix(own)) for f in error.faults]
+        own = f"engine_args.{runtime.name}"  # whether there is such a runtime is told once, by its own field
+        told = [fault for fault in error.faults if fault.field.startswith(own)]
+        return [replace(fault, field="engine_args" + fault.field.removeprefix(own)) for fault in told]
     return []
 
 
