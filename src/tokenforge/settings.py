@@ -15,6 +15,7 @@ from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.observing import LogForm, Observing
 
 _MOST_S = 3600.0
+_MOST_COUNT = 1024
 _SECRET = frozenset({"TOKENFORGE_API_KEY", "TOKENFORGE_DATABASE_URL"})
 _MOST_PORT = 65535
 
@@ -49,6 +50,10 @@ class Settings:
 
     silence_limit_s: float
     """`TOKENFORGE_SILENCE_LIMIT_S`: seconds that a worker may live and not answer until it is replaced. Default 30."""
+
+    most_replicas: int | None
+    """`TOKENFORGE_MOST_REPLICAS`: replicas that all deployments of this machine may have together. Default: four for
+    each CPU, 8 at least."""
 
     hold_s: float
     """`TOKENFORGE_HOLD_S`: seconds that a request waits for a place, or for a deployment to wake. Default 300."""
@@ -101,6 +106,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_key=env.get("TOKENFORGE_API_KEY") or None,
         drain_s=_seconds(env, "TOKENFORGE_DRAIN_S", default=30.0),
         silence_limit_s=_seconds(env, "TOKENFORGE_SILENCE_LIMIT_S", default=30.0),
+        most_replicas=_count(env, "TOKENFORGE_MOST_REPLICAS"),
         hold_s=_seconds(env, "TOKENFORGE_HOLD_S", default=300.0),
         start_limit_s=_seconds(env, "TOKENFORGE_START_S", default=900.0),
         database_url=env.get("TOKENFORGE_DATABASE_URL") or None,
@@ -174,6 +180,17 @@ def _headers(text: str) -> dict[str, str]:
 
 def _is_on(text: str) -> bool:
     return text.lower() in {"1", "true", "yes", "on"}
+
+
+def _count(env: Mapping[str, str], name: str) -> int | None:
+    """A whole number from 1, None where none is set. Raises InvalidInput."""
+    text = env.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_COUNT):
+        fault = Fault(field=name, value=text, message="is not a number", hint=f"write one from 1 to {_MOST_COUNT}")
+        raise InvalidInput([fault], source="environment")
+    return int(text)
 
 
 def _seconds(env: Mapping[str, str], name: str, *, default: float) -> float:

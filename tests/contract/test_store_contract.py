@@ -1,6 +1,7 @@
 """What every store promises, whatever database is under it. A new database is one more parameter of `place`."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -310,3 +311,41 @@ async def test_demand_is_no_news_for_those_who_watch_the_version(store: Store) -
     before = await store.observations.version()
     await store.demands.report("a", {DeploymentId("d1"): Demand(in_flight=1)}, ttl_s=60)
     assert await store.observations.version() == before
+
+
+def refuse(spec: DeploymentSpec, others: Sequence[DeploymentSpec]) -> None:
+    raise NotFound(f"{spec.name} beside {[one.name for one in others]}")
+
+
+async def test_one_that_is_not_admitted_is_not_kept(store: Store) -> None:
+    await make(store)
+    with pytest.raises(NotFound, match=r"tiny beside \['tiny'\]"):
+        await store.deployments.create(
+            SPEC, identity=DeploymentId("d2"), idempotency=None, is_name_chosen=False, admit=refuse
+        )
+    assert len(await store.deployments.list()) == 1
+
+
+async def test_a_key_gives_its_deployment_though_no_other_would_be_admitted(store: Store) -> None:
+    await store.deployments.create(SPEC, identity=DeploymentId("d1"), idempotency=KEY, is_name_chosen=False)
+    made, is_new = await store.deployments.create(
+        SPEC, identity=DeploymentId("d2"), idempotency=KEY, is_name_chosen=False, admit=refuse
+    )
+    assert (made.id, is_new) == ("d1", False)
+
+
+async def test_more_replicas_need_to_be_admitted_and_fewer_do_not(store: Store) -> None:
+    await make(store, spec=replace(SPEC, replicas=2))
+    with pytest.raises(NotFound, match=r"beside \[\]"):
+        await store.deployments.change(DeploymentId("d1"), lambda spec: replace(spec, replicas=3), admit=refuse)
+    fewer = await store.deployments.change(DeploymentId("d1"), lambda spec: replace(spec, replicas=1), admit=refuse)
+    assert (fewer.spec.replicas, fewer.generation) == (1, 2)
+
+
+async def test_what_is_being_deleted_is_beside_nobody(store: Store) -> None:
+    await make(store)
+    await store.deployments.delete(DeploymentId("d1"))
+    with pytest.raises(NotFound, match=r"beside \[\]"):
+        await store.deployments.create(
+            SPEC, identity=DeploymentId("d2"), idempotency=None, is_name_chosen=False, admit=refuse
+        )

@@ -235,3 +235,16 @@ async def test_it_scales_by_what_gateways_tell_and_says_so_in_an_event(place: Pl
     assert place.fleet.launched == 3
     told = {event.reason: event.message for event in await place.store.events.after(IDENTITY, seq=0, limit=99)}
     assert told["ScaledUp"] == "Scaled: 1 waiting and 4 in flight for 1 replica: 1 -> 3"
+
+
+async def test_all_deployments_together_have_no_more_replicas_than_they_may(place: Place) -> None:
+    for number in range(3):
+        await place.store.deployments.create(
+            replace(SPEC, name=f"t{number}", replicas=2), identity=DeploymentId(f"d{number}"), idempotency=None,
+            is_name_chosen=True,
+        )  # fmt: skip
+    control = place.control()
+    control.most_replicas = 5
+    await settle(place, control, turns=12)
+    assert place.fleet.launched == 5
+    assert [d.is_ready for d in await place.store.deployments.list()] == [True, True, False]

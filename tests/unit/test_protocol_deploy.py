@@ -12,6 +12,7 @@ from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.protocol.deploy import ClusterOffer, parse_deploy, parse_patch
 from tokenforge.protocol.deployment_answer import spec_answer, spec_from_stored, spec_to_stored
 from tokenforge.protocol.infer import Gathered, completion_body, parse_infer
+from tokenforge.protocol.replica_rules import require_room
 from tokenforge.protocol.sse import SseEvent
 
 BODY = {"model": "meta-llama/Llama-3-8b-instruct", "runtime": "vllm", "quant": "fp16"}
@@ -234,3 +235,19 @@ def test_an_unknown_runtime_is_told_once() -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_deploy({**BODY, "runtime": "vlm"}, quants=quants, most_replicas=8, check_args=check)
     assert [fault.field for fault in caught.value.faults] == ["runtime"]
+
+
+def test_all_deployments_together_have_no_more_than_the_machine_is_for() -> None:
+    idle = deploy(autoscale=RULE)
+    require_room(deploy(replicas=3), [deploy(replicas=4), idle], most=8)
+    with pytest.raises(InvalidInput, match="TOKENFORGE_MOST_REPLICAS") as caught:
+        require_room(deploy(replicas=4), [deploy(replicas=4), idle], most=8)
+    (fault,) = caught.value.faults
+    assert (fault.field, fault.value) == ("replicas", 4)
+    assert fault.message == "is too many beside 5 of other deployments: 8 in all may run on this machine"
+
+
+def test_what_a_cluster_runs_takes_no_room_here() -> None:
+    there = replace(deploy(replicas=8), target=Placement.KUBERNETES)
+    require_room(deploy(replicas=8), [there], most=8)
+    require_room(there, [deploy(replicas=8)], most=8)

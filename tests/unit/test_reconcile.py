@@ -44,6 +44,7 @@ class Stage:
     fleet: FleetTwin = field(default_factory=FleetTwin)
     preparation: Preparation | None = None
     demand: Demand | None = None
+    most: int | None = None
     silent_s: dict[str, float] = field(default_factory=dict)
     is_removed: bool = False
     phases: list[Phase] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Stage:
         now_s = self.fleet.now_s
         world = World(
             sightings=list(self.fleet.workers.values()), preparation=self.preparation, now_s=now_s, now="t",
-            demand=self.demand, silent_s=self.silent_s,
+            demand=self.demand, most=self.most, silent_s=self.silent_s,
         )  # fmt: skip
         decision = reconcile(self.deployment, world)
         self.phases.append(decision.observed.phase)

@@ -108,3 +108,18 @@ def test_a_failing_one_is_tried_on_and_said_to_fail_while_it_is_asked_for() -> N
     stage.turn()
     assert stage.deployment.observed.phase is Phase.FAILED
     assert "no such kernel" in stage.condition("Ready").message
+
+
+def test_beside_others_it_has_what_is_left_and_says_so() -> None:
+    stage = Stage(most=1)
+    stage.want(replicas=3)
+    stage.settle()
+    assert (alive(stage), stage.deployment.is_ready) == (1, False)
+    assert "1 of 3 replicas serve; no more may run beside" in stage.condition("Ready").message
+
+
+def test_demand_brings_no_more_than_is_left() -> None:
+    stage = scaled()
+    stage.most = 2
+    stage.demand = Demand(in_flight=6)
+    assert (stage.settle().deployment.wanted, alive(stage)) == (2, 2)

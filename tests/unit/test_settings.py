@@ -48,3 +48,11 @@ def test_all_that_is_wrong_about_observing_is_told_at_once() -> None:
 @pytest.mark.parametrize(("said", "share"), [("", 1.0), ("0", 0.0), ("0.25", 0.25), (".5", 0.5), ("1.0", 1.0)])
 def test_the_share_of_traced_requests_is_read(said: str, share: float) -> None:
     assert read_settings({"OTEL_TRACES_SAMPLER_ARG": said}).observing.trace_share == share
+
+
+def test_the_most_replicas_are_a_whole_number_or_left_to_the_machine() -> None:
+    assert read_settings({"TOKENFORGE_MOST_REPLICAS": "12"}).most_replicas == 12
+    assert read_settings({}).most_replicas is None
+    for said in ("0", "-1", "many", "1.5", "9999"):
+        with pytest.raises(InvalidInput, match="TOKENFORGE_MOST_REPLICAS"):
+            read_settings({"TOKENFORGE_MOST_REPLICAS": said})

@@ -9,7 +9,7 @@ from tokenforge import __version__
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
 from tokenforge.cli.cluster_site import cluster_offer, site_of
-from tokenforge.cli.platform_places import fleet_folder, new_id, now_text, platform_archive
+from tokenforge.cli.platform_places import fleet_folder, most_replicas, new_id, now_text, platform_archive
 from tokenforge.cli.server import targets_folder
 from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.domain.benchmark import Benchmark
@@ -26,9 +26,6 @@ from tokenforge.store.archive import Archive
 from tokenforge.store.sql.store import Store
 from tokenforge.telemetry.targets import TargetFiles
 from tokenforge.telemetry.tracing.tracer import make_tracer
-
-_FEW_REPLICAS = 8
-_REPLICAS_PER_CPU = 4
 
 
 def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> GatewayParts:
@@ -50,7 +47,7 @@ def make_gateway(settings: Settings, store: Store, *, is_loopback: bool) -> Gate
         observations=store.observations,
         events=store.events,
         quants=quants,
-        most_replicas=max(_FEW_REPLICAS, _REPLICAS_PER_CPU * (os.cpu_count() or 1)),
+        most_replicas=most_replicas(settings),
         read_log=files.last_words,
         new_id=new_id,
         keys=store.keys,

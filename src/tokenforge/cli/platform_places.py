@@ -13,6 +13,9 @@ from tokenforge.store.blobs.opening import open_blobs
 from tokenforge.store.sql.database_url import check_database_url
 from tokenforge.store.sql.store import Store, open_store
 
+_FEW_REPLICAS = 8
+_REPLICAS_PER_CPU = 4
+
 
 def fleet_folder(settings: Settings) -> Path:
     """Where the files of its workers are."""
@@ -31,6 +34,11 @@ def platform_archive(settings: Settings, store: Store) -> Archive:
     default = platform_folder(settings) / "artifacts"
     blobs = open_blobs(settings.artifacts_url, env=settings.s3_env, default=default)
     return Archive(blobs=blobs, rows=store.blobs, kept=store.kept)
+
+
+def most_replicas(settings: Settings) -> int:
+    """How many replicas all deployments of this machine may have together: each is a process that loads its model."""
+    return settings.most_replicas or max(_FEW_REPLICAS, _REPLICAS_PER_CPU * (os.cpu_count() or 1))
 
 
 def new_id() -> str:

@@ -12,7 +12,7 @@ import psutil
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
-from tokenforge.cli.platform_places import fleet_folder, new_id, now_text, platform_archive
+from tokenforge.cli.platform_places import fleet_folder, most_replicas, new_id, now_text, platform_archive
 from tokenforge.cli.server import platform_folder, server_of
 from tokenforge.cluster.local_fleet import LocalFleet
 from tokenforge.cluster.probe import answers
@@ -25,6 +25,7 @@ from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Machine, prepare
 from tokenforge.control.probes import LIMIT_S, Probes
 from tokenforge.domain.runtime import Accelerator
+from tokenforge.protocol.replica_rules import require_room
 from tokenforge.settings import Settings
 from tokenforge.store.sql.store import Store
 from tokenforge.telemetry.control_metrics import ControlMetrics
@@ -48,6 +49,7 @@ def make_control(
         free_bytes=_free_bytes,
         drain_s=settings.drain_s,
         start_limit_s=settings.start_limit_s,
+        most_replicas=most_replicas(settings),
         silence_limit_s=settings.silence_limit_s,
         probes=Probes(ask=partial(answers, limit_s=LIMIT_S), clock=time.monotonic),
         metrics=metrics,
@@ -74,6 +76,7 @@ def make_executor(settings: Settings, store: Store, control: Control) -> Executo
             gateway_url=lambda: server_of(settings),
             formats=readable_formats(),
             new_id=new_id,
+            admit=partial(require_room, most=most_replicas(settings)),
         ),
         archive=platform_archive(settings, store),
         load_keys=LoadKeys(keys=store.keys, random=os.urandom, now=now_text),

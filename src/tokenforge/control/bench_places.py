@@ -17,7 +17,7 @@ from tokenforge.domain.runtime import RuntimeRef
 from tokenforge.protocol.benchmark import parse_benchmark
 from tokenforge.protocol.benchmark_workload_rules import Formats
 from tokenforge.protocol.deploy import default_name
-from tokenforge.store.base import Benchmarks, Deployments, Events, Lease
+from tokenforge.store.base import Admit, Benchmarks, Deployments, Events, Lease
 
 POLL_S = 0.3
 MOST_FAILURES = 3
@@ -28,7 +28,10 @@ READY_LIMIT_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchPlaces:
-    """`gateway_url` is where load goes, `formats` what traces and datasets can be read."""
+    """`gateway_url` is where load goes, `formats` what traces and datasets can be read.
+
+    `admit` is asked before a deployment is made.
+    """
 
     benchmarks: Benchmarks
     deployments: Deployments
@@ -38,6 +41,7 @@ class BenchPlaces:
     new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     ready_limit_s: float = READY_LIMIT_S
+    admit: Admit | None = None
 
     async def of(
         self, queued: QueuedBenchmark, *, held: Callable[[], Lease], stop: asyncio.Event
@@ -91,7 +95,9 @@ class BenchPlaces:
             if there.template == wanted.template and _is_steady(there) and not deployment.is_deleting:
                 return deployment, False
         await self.events.append(queued.id, reason="Progress", message=f"deploying {model} on {runtime}")
-        return await self.deployments.create(spec, identity=identity, idempotency=None, is_name_chosen=False)
+        return await self.deployments.create(
+            spec, identity=identity, idempotency=None, is_name_chosen=False, admit=self.admit
+        )
 
     async def _until_ready(
         self,

@@ -100,11 +100,14 @@ def conditions_of(
     is_updating: bool,
     scaling: Scaling | None = None,
     silent: Trouble | None = None,
+    is_limited: bool = False,
 ) -> tuple[Condition, ...]:
     """`Ready`, `Prepared`, `Healthy` and `Scaled`, each keeping its time while it stays as it was."""
     healthy = _healthy(before, trouble or silent, failures=failures)
+    limit = "; no more may run beside those of other deployments (TOKENFORGE_MOST_REPLICAS)" if is_limited else ""
+    count = f"{ready} of {wanted} replicas serve{limit}"
     fresh = [
-        _ready(phase, wanted=wanted, ready=ready, is_updating=is_updating, healthy=healthy),
+        _ready(phase, count=count, is_updating=is_updating, healthy=healthy),
         _prepared(preparation, ready=ready),
         healthy,
     ]
@@ -114,8 +117,7 @@ def conditions_of(
     return tuple(_dated(condition, before=before, now=now) for condition in fresh)
 
 
-def _ready(phase: Phase, *, wanted: int, ready: int, is_updating: bool, healthy: Condition) -> Condition:
-    count = f"{ready} of {wanted} replicas serve"
+def _ready(phase: Phase, *, count: str, is_updating: bool, healthy: Condition) -> Condition:
     if phase is Phase.READY:
         return _condition("Ready", is_true=True, reason="Ready", message=count)
     if phase is Phase.IDLE:

@@ -9,9 +9,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tokenforge.cluster.base import Fleet, Launch, Sighting
+from tokenforge.control.budget import Budget
 from tokenforge.control.decision import (
     DEPLOYMENT_LABEL,
     START_LIMIT_S,
@@ -31,6 +32,7 @@ from tokenforge.control.reconcile import reconcile
 from tokenforge.control.telling import tell_conditions, time_text
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
+from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
 from tokenforge.domain.observing import Observing
 from tokenforge.domain.worker import WorkerSpec
@@ -50,6 +52,7 @@ MAX_STARTING = 4
 
 DRAIN_S = 30.0
 SILENCE_LIMIT_S = 30.0
+MOST_REPLICAS = 1024
 _END_S = 30.0
 """How long a worker may take to end once it has drained."""
 
@@ -59,7 +62,8 @@ class Control:
     """One control process. `new_id` makes the unique part of worker names.
 
     `drain_s`: how long requests of a stopped worker may go on. `free_bytes`: memory that a new worker can still take.
-    `silence_limit_s`: how long a worker may leave the questions of `probes` unanswered until it is replaced.
+    `most_replicas`: what all deployments may have together. `silence_limit_s`: how long a worker may leave the
+    questions of `probes` unanswered until it is replaced.
     """
 
     deployments: Deployments
@@ -74,6 +78,7 @@ class Control:
     free_bytes: Callable[[], float]
     drain_s: float = DRAIN_S
     start_limit_s: float = START_LIMIT_S
+    most_replicas: int = MOST_REPLICAS
     silence_limit_s: float = SILENCE_LIMIT_S
     probes: Probes | None = None
     clock: Callable[[], float] = time.time
@@ -118,8 +123,11 @@ class Control:
         here = [deployment for deployment in deployments if deployment.spec.target is Placement.LOCAL]
         demands = await self._demands(here)
         self._silent_s = {} if self.probes is None else self.probes.look(sightings)
+        budget = Budget(here, self.most_replicas)
         for deployment in here:
-            await self._reconcile(deployment, by_deployment.pop(deployment.id, []), lease, demands.get(deployment.id))
+            scene = _Seen(by_deployment.pop(deployment.id, []), demands.get(deployment.id), budget.room(deployment))
+            observed = await self._reconcile(deployment, scene, lease)
+            budget.grant(deployment, replace(deployment, observed=observed).wanted)
         await self._clear(by_deployment)
         if self.metrics is not None:
             self.metrics.turned(deployments, duration_s=time.monotonic() - began_s)
@@ -145,16 +153,15 @@ class Control:
         is_needed = any(deployment.spec.autoscale is not None for deployment in deployments)
         return await self.demands.all() if is_needed else {}
 
-    async def _reconcile(
-        self, deployment: Deployment, sightings: list[Sighting], lease: Lease, demand: Demand | None
-    ) -> None:
+    async def _reconcile(self, deployment: Deployment, seen: "_Seen", lease: Lease) -> Observed:
         world = World(
-            sightings=sightings,
+            sightings=seen.sightings,
             preparation=self.preparations.state(deployment.id),
             now_s=self.clock(),
             now=time_text(self.clock()),
             stop_limit_s=self.drain_s + _END_S,
-            demand=demand,
+            demand=seen.demand,
+            most=seen.most,
             start_limit_s=self.start_limit_s,
             silent_s=self._silent_s,
             silence_limit_s=self.silence_limit_s,
@@ -167,6 +174,7 @@ class Control:
                 self.metrics.observed(deployment, decision.observed)
         for action in decision.actions:
             await self._act(deployment, action, lease)
+        return decision.observed
 
     async def _act(self, deployment: Deployment, action: Action, lease: Lease) -> None:
         if isinstance(action, Prepare):
@@ -219,6 +227,15 @@ class Control:
                     await self.fleet.forget(worker.name)
                 elif worker.stopping_since_s is None:
                     await self.fleet.stop(worker.name, is_forced=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found of one deployment: its workers, what its clients ask, how many replicas it may have."""
+
+    sightings: list[Sighting]
+    demand: Demand | None
+    most: int
 
 
 def _by_deployment(sightings: Sequence[Sighting]) -> dict[DeploymentId, list[Sighting]]:

@@ -72,9 +72,10 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
     wanted = deployment.spec.replicas if known.scaling is None else known.scaling.replicas
     trouble = _trouble(scene, world, before=known)
     before = _counted(known, trouble, scene, world, wanted=wanted)
-    starting = _start(deployment, scene, world, before, wanted=wanted)
+    allowed = wanted if world.most is None else min(wanted, world.most)
+    starting = _start(deployment, scene, world, before, wanted=allowed)
     stopping = (
-        *(Stop(worker.name) for worker in scene.failed), *_overdue(scene, world), *_retire(scene, wanted=wanted)
+        *(Stop(worker.name) for worker in scene.failed), *_overdue(scene, world), *_retire(scene, wanted=allowed)
     )  # fmt: skip
     is_starting = any(isinstance(action, Start) for action in starting)
     phase = _phase(deployment, scene, world, observed=before, is_starting=is_starting, wanted=wanted)
@@ -86,7 +87,7 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
         conditions=conditions_of(
             phase, before=deployment.observed, scaling=before.scaling, wanted=wanted, ready=len(scene.ready),
             preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
-            is_updating=bool(scene.old), silent=_first_silent(scene, world),
+            is_updating=bool(scene.old), is_limited=allowed < wanted, silent=_first_silent(scene, world),
         ),
     )  # fmt: skip
     forgetting = (Forget(worker.name) for worker in scene.dead)

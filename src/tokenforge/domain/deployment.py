@@ -80,6 +80,11 @@ class DeploymentSpec:
     revision: str | None = None
 
     @property
+    def kept_replicas(self) -> int:
+        """How many are kept for it beside other deployments: the number, or the least of autoscale, one at least."""
+        return self.replicas if self.autoscale is None else max(1, self.autoscale.min)
+
+    @property
     def template(self) -> str:
         """What a replica is made from, as a short digest: replicas of one template are alike."""
         return sha256_hex(replace(self, name="", replicas=0, autoscale=None, routing=Routing.PREFIX))[:12]

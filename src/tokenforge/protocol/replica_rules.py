@@ -1,6 +1,9 @@
-"""How many replicas a body may ask for: within what the server is for, and within the bounds of its autoscale."""
+"""How many replicas may be asked for: within what the server is for in all, and within the bounds of autoscale."""
 
-from tokenforge.domain.errors import Fault
+from collections.abc import Sequence
+
+from tokenforge.domain.deployment import DeploymentSpec, Placement
+from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.protocol.deploy_body import AutoscaleBody
 
 
@@ -30,3 +33,16 @@ def autoscale_faults(autoscale: AutoscaleBody | None, *, replicas: int | None, m
 def first_replicas(autoscale: AutoscaleBody | None, replicas: int) -> int:
     """The number to begin with: within the bounds of autoscale, where there are any."""
     return replicas if autoscale is None else min(max(replicas, autoscale.min), autoscale.max)
+
+
+def require_room(spec: DeploymentSpec, others: Sequence[DeploymentSpec], *, most: int) -> None:
+    """Raise InvalidInput when all deployments of this machine together would have more than `most` replicas."""
+    there = sum(one.kept_replicas for one in others if one.target is Placement.LOCAL)
+    if spec.target is not Placement.LOCAL or there + spec.kept_replicas <= most:
+        return
+    is_fixed = spec.autoscale is None
+    message = f"is too many beside {there} of other deployments: {most} in all may run on this machine"
+    hint = "lower it, delete a deployment, or start the server with a larger TOKENFORGE_MOST_REPLICAS"
+    field = "replicas" if is_fixed else "autoscale.min"
+    value = spec.replicas if spec.autoscale is None else spec.autoscale.min
+    raise InvalidInput([Fault(field=field, value=value, message=message, hint=hint)], source="deployment")

@@ -47,13 +47,23 @@ class Event:
     message: str
 
 
+Admit = Callable[[DeploymentSpec, Sequence[DeploymentSpec]], None]
+"""Raises when a spec may not be beside those of the other deployments."""
+
+
 class Deployments(Protocol):
     """What is wanted. Any process may ask; control alone observes (see Observations)."""
 
     async def create(
-        self, spec: DeploymentSpec, *, identity: DeploymentId, idempotency: IdempotencyKey | None, is_name_chosen: bool
+        self,
+        spec: DeploymentSpec,
+        *,
+        identity: DeploymentId,
+        idempotency: IdempotencyKey | None,
+        is_name_chosen: bool,
+        admit: Admit | None = None,
     ) -> tuple[Deployment, bool]:
-        """Keep a new promise; True when it is new, False when the key already made it.
+        """Keep a new promise, if `admit` does; True when it is new, False when the key already made it.
 
         Raises AlreadyExists for a taken name the user chose (another gets a number), KeyReused for a key with another
         body.
@@ -68,8 +78,17 @@ class Deployments(Protocol):
         """All of them, oldest first."""
         ...
 
-    async def change(self, identity: DeploymentId, edit: Callable[[DeploymentSpec], DeploymentSpec]) -> Deployment:
-        """Replace the spec by `edit` of it, in one step; a real change is a new generation. Raises NotFound."""
+    async def change(
+        self,
+        identity: DeploymentId,
+        edit: Callable[[DeploymentSpec], DeploymentSpec],
+        *,
+        admit: Admit | None = None,
+    ) -> Deployment:
+        """Replace the spec by `edit` of it, in one step; a real change is a new generation. Raises NotFound.
+
+        `admit` is asked where more replicas are kept for it than before.
+        """
         ...
 
     async def delete(self, identity: DeploymentId) -> Deployment:

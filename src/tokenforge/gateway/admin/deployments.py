@@ -1,13 +1,13 @@
 """`/deploy` and `/deployments`: ask for a promise, look at it, change it, end it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tokenforge.domain.api_key import READ
-from tokenforge.domain.deployment import DeploymentId, Placement
+from tokenforge.domain.deployment import DeploymentId, DeploymentSpec, Placement
 from tokenforge.domain.errors import NotFound
 from tokenforge.gateway.admin import events
 from tokenforge.gateway.admin.idempotency import PARAMETER as IDEMPOTENCY
@@ -25,6 +25,7 @@ from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
 from tokenforge.protocol.deploy_body import DeployBody, PatchBody
 from tokenforge.protocol.deployment_answer import deployment_answer
 from tokenforge.protocol.openai_fields import read_whole_text
+from tokenforge.protocol.replica_rules import require_room
 from tokenforge.store.base import Deployments, Events
 
 ReadLog = Callable[[str, int], tuple[str, ...]]
@@ -41,7 +42,10 @@ _LINES = Parameter(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRoutes:
-    """The handlers. `new_id` makes an id; `quants` knows what runtimes can load here; `most_replicas` of each."""
+    """The handlers. `new_id` makes an id; `quants` knows what runtimes can load here.
+
+    `most_replicas`: what all deployments of this machine may have together.
+    """
 
     deployments: Deployments
     events: Events
@@ -98,10 +102,14 @@ class DeploymentRoutes:
             identity=DeploymentId(self.new_id()),
             idempotency=idempotency_key(request, body),
             is_name_chosen=data.get("name") is not None,
+            admit=self._admit,
         )
         if is_new:
             await self.events.append(made.id, reason="Requested", message=f"{spec.model} on {spec.runtime}")
         return json_answer(deployment_answer(made), status=202, headers={"location": f"/deployments/{made.id}"})
+
+    def _admit(self, spec: DeploymentSpec, others: Sequence[DeploymentSpec]) -> None:
+        require_room(spec, others, most=self.most_replicas)
 
     async def list(self, request: Request) -> Response:
         """All of them."""
@@ -126,6 +134,7 @@ class DeploymentRoutes:
                 check_args=self.check_args,
                 cluster=self.cluster,
             ),
+            admit=self._admit,
         )
         await self.events.append(made.id, reason="Changed", message=f"generation {made.generation} is wanted")
         return json_answer(deployment_answer(made), status=202)

@@ -13,7 +13,7 @@ from tokenforge.protocol.deployment_answer import (
     spec_from_stored,
     spec_to_stored,
 )
-from tokenforge.store.base import IdempotencyKey, Lease
+from tokenforge.store.base import Admit, IdempotencyKey, Lease
 from tokenforge.store.sql.connection import Connection, touch
 from tokenforge.store.sql.database import Database
 from tokenforge.store.sql.idempotency import made_by, remember
@@ -29,14 +29,22 @@ class SqlDeployments:
         self._database = database
 
     async def create(
-        self, spec: DeploymentSpec, *, identity: DeploymentId, idempotency: IdempotencyKey | None, is_name_chosen: bool
+        self,
+        spec: DeploymentSpec,
+        *,
+        identity: DeploymentId,
+        idempotency: IdempotencyKey | None,
+        is_name_chosen: bool,
+        admit: Admit | None = None,
     ) -> tuple[Deployment, bool]:
-        """Keep a new promise. Raises AlreadyExists, KeyReused."""
+        """Keep a new promise. Raises AlreadyExists, KeyReused, what `admit` raises."""
 
         def work(db: Connection) -> tuple[Deployment, bool]:
             made = made_by(db, idempotency, among="deployment")
             if made is not None:
                 return _get(db, DeploymentId(made)), False
+            if admit is not None:
+                admit(spec, _others(db, identity))
             named = _named(db, spec, is_name_chosen=is_name_chosen)
             db.execute(
                 f"INSERT INTO deployment (name, {_COLUMNS})"
@@ -58,14 +66,22 @@ class SqlDeployments:
         query = f"SELECT {_COLUMNS} FROM deployment ORDER BY created_at, id"
         return await self._database.read(lambda db: tuple(_row(row) for row in db.execute(query)))
 
-    async def change(self, identity: DeploymentId, edit: Callable[[DeploymentSpec], DeploymentSpec]) -> Deployment:
-        """A new spec is a new generation. Raises NotFound."""
+    async def change(
+        self,
+        identity: DeploymentId,
+        edit: Callable[[DeploymentSpec], DeploymentSpec],
+        *,
+        admit: Admit | None = None,
+    ) -> Deployment:
+        """A new spec is a new generation. Raises NotFound, what `admit` raises."""
 
         def work(db: Connection) -> Deployment:
             now = _get(db, identity)
             if now.is_deleting:
                 raise NotFound(f"deployment {identity} is being deleted", hint="Deploy it again")
             then = edit(now.spec)
+            if admit is not None and then.kept_replicas > now.spec.kept_replicas:
+                admit(then, _others(db, identity))
             if then != now.spec:
                 set_spec = f"spec = :spec, generation = generation + 1, updated_at = {db.now_text}"
                 values = {"spec": _spec_text(then), "id": identity}
@@ -111,6 +127,12 @@ class SqlDeployments:
     async def version(self) -> int:
         """Grows with every change."""
         return await self._database.read(lambda db: int(db.execute("SELECT version FROM change").fetchone()[0]))
+
+
+def _others(db: Connection, identity: DeploymentId) -> list[DeploymentSpec]:
+    """What is wanted beside that deployment."""
+    rows = db.execute("SELECT spec FROM deployment WHERE id <> :id AND is_deleting = 0", {"id": identity})
+    return [spec_from_stored(json.loads(row[0])) for row in rows]
 
 
 def _named(db: Connection, spec: DeploymentSpec, *, is_name_chosen: bool) -> DeploymentSpec:
