@@ -148,11 +148,11 @@ def test_completion_logprobs_are_lists_with_running_offsets() -> None:
 
 def test_chat_logprobs_are_objects_with_bytes() -> None:
     writer = EventWriter(head_of(Operation.CHAT, logprobs=True, top_logprobs=1))
-    entry = TokenLogprob(token_id=5, logprob=-0.5, top=((6, -0.1),))
+    entry = TokenLogprob(token_id=5, logprob=-0.5, top=((6, -0.1), (5, -0.5)))  # an engine adds the token itself
     content = read(writer.event(chunk_of("x", 5, logprobs=(entry,))))["choices"][0]["logprobs"]["content"]
     assert content[0]["token"] == "<5>"
     assert content[0]["bytes"] == [60, 53, 62]
-    assert content[0]["top_logprobs"][0]["token"] == "<6>"
+    assert [one["token"] for one in content[0]["top_logprobs"]] == ["<6>"]
 
 
 def test_logprobs_are_sent_even_when_their_text_is_held_back() -> None:

@@ -195,5 +195,5 @@ def _logprobs(head: AnswerHead, entries: Sequence[TokenLogprob], *, offset: int)
     if head.request.sampling.logprobs is None:
         return None
     if head.is_chat:
-        return chat_logprobs(entries, head.token_text)
+        return chat_logprobs(entries, head.token_text, top=head.request.sampling.logprobs)
     return completion_logprobs(entries, head.token_text, offset=offset)

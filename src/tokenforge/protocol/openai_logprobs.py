@@ -25,12 +25,12 @@ def completion_logprobs(
     }
 
 
-def chat_logprobs(entries: Sequence[TokenLogprob], token_text: Callable[[int], str]) -> dict[str, object]:
-    """The shape of `/v1/chat/completions`."""
+def chat_logprobs(entries: Sequence[TokenLogprob], token_text: Callable[[int], str], *, top: int) -> dict[str, object]:
+    """The shape of `/v1/chat/completions`; engines may tell one more than the `top` asked for: the token itself."""
     content = [
         {
             **_token(token_text(entry.token_id), entry.logprob),
-            "top_logprobs": [_token(token_text(token_id), logprob) for token_id, logprob in entry.top],
+            "top_logprobs": [_token(token_text(token_id), logprob) for token_id, logprob in entry.top[:top]],
         }
         for entry in entries
     ]
