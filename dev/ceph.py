@@ -33,9 +33,9 @@ run dir = {folder}
 admin socket = {folder}/$name.asok
 keyring = {folder}/keyring
 log file = {folder}/$name.log
-auth cluster required = none
-auth service required = none
-auth client required = none
+auth cluster required = cephx
+auth service required = cephx
+auth client required = cephx
 auth allow insecure global id reclaim = true
 mon allow pool size one = true
 osd pool default size = 1
@@ -72,6 +72,22 @@ class Ceph:
         self._monitor(fsid, port)
         for name in ("mgr", "osd"):
             (self.folder / name).mkdir()
+        for entity in ("mgr.x", "osd.0"):
+            profile = entity.partition(".")[0]
+            self._run(
+                "ceph",
+                "auth",
+                "add",
+                entity,
+                "mon",
+                f"allow profile {profile}",
+                "osd",
+                "allow *",
+                "mgr",
+                "allow *",
+            )
+            key = self._run("ceph", "auth", "print-key", entity)
+            self._run("ceph-authtool", str(self.folder / "keyring"), "-n", entity, "--add-key", key)
         self._daemon("ceph-mgr", "-i", "x")
         osd = str(uuid.uuid4())
         self._run("ceph", "osd", "new", osd)
@@ -82,7 +98,7 @@ class Ceph:
             "radosgw-admin", "user", "create", "--uid", "t", "--display-name", "t", "--access-key", key,
             "--secret-key", secret,
         )  # fmt: skip
-        self._daemon("radosgw", "-n", "client.admin", "--auth_client_required=none", "--auth_supported=none")
+        self._daemon("radosgw", "-n", "client.admin")
         until(lambda: is_listening(self.rgw), limit_s=300, what="radosgw")
         env = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
         endpoint = f"http://{LOCALHOST}:{self.rgw}"
@@ -100,10 +116,16 @@ class Ceph:
                 process.wait()
 
     def _monitor(self, fsid: str, port: int) -> None:
-        (self.folder / "keyring").write_text("")
+        keyring = str(self.folder / "keyring")
+        for make, entity, may in (
+            ("--create-keyring", "mon.", ("mon",)),
+            ("-g", "client.admin", ("mon", "osd", "mgr")),
+        ):
+            caps = [word for part in may for word in ("--cap", part, "allow *")]
+            self._run("ceph-authtool", keyring, make, *(["-g"] if make != "-g" else []), "-n", entity, *caps)
         monmap = self.folder / "monmap"
         self._run("monmaptool", "--create", "--addv", "a", f"[v2:{LOCALHOST}:{port}]", "--fsid", fsid, str(monmap))
-        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(monmap))
+        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(monmap), "--keyring", keyring)
         self._daemon("ceph-mon", "-i", "a")
         until(lambda: is_listening(port), limit_s=60, what="ceph-mon")
 
@@ -118,11 +140,12 @@ class Ceph:
                 )
             )
 
-    def _run(self, program: str, *arguments: str) -> None:
-        config = () if program == "monmaptool" else ("-c", str(self._config))
+    def _run(self, program: str, *arguments: str) -> str:
+        config = () if program in ("monmaptool", "ceph-authtool") else ("-c", str(self._config))
         done = subprocess.run([program, *config, *arguments], capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise RuntimeError(f"{program} {arguments[0]} ended with {done.returncode}: {done.stderr[-800:]}")
+        return done.stdout.strip()
 
 
 def _make_bucket(endpoint: str, *, key: str, secret: str) -> None:

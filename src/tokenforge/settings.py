@@ -33,7 +33,7 @@ class Settings:
     extra_indexes: tuple[str, ...]
     """`PIP_EXTRA_INDEX_URL` (pip's own), passed on likewise."""
 
-    child_env: Mapping[str, str]
+    child_env: Mapping[str, str] = field(repr=False)
     """The environment a child process starts from: ours, as it is."""
 
     openai_api_key: str | None
