@@ -17,7 +17,7 @@ from gateway.corpus import CASES, Case
 from gateway.streams import differing_streams
 from gateway.wire import Echo, hear
 from tokenforge.gateway.http.server import HttpServer
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.listening import bind
 from tokenforge.worker.process import raise_file_limit
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.http.server import HttpServer
 from tokenforge.gateway.upstream import Upstream
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.listening import bind
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"

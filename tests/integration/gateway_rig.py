@@ -27,7 +27,7 @@ from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.http.limits import Limits
 from tokenforge.gateway.server import GatewayParts, make_server, open_parts
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.listening import bind
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.store.base import Lease
 from tokenforge.store.blobs.folder import FolderBlobs

@@ -16,7 +16,7 @@ import uvloop
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.http.limits import Limits
 from tokenforge.gateway.http.server import HttpServer
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.listening import bind
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 Handle = Callable[[Exchange], Awaitable[None]]

@@ -17,7 +17,7 @@ from tokenforge.cli.keys import require_key
 from tokenforge.cli.metrics_page import metrics_told
 from tokenforge.cli.platform_places import platform_store
 from tokenforge.gateway.guard import is_loopback
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.listening import bind
 from tokenforge.settings import Settings, read_settings
 from tokenforge.telemetry.control_metrics import ControlMetrics
 from tokenforge.telemetry.logs import set_up_logs

@@ -28,7 +28,7 @@ from tokenforge.cli.server import platform_folder
 from tokenforge.cluster.local_fleet import end_fleet
 from tokenforge.cluster.log_file import trim_logs
 from tokenforge.domain.errors import AlreadyExists
-from tokenforge.protocol.serving import bind_several
+from tokenforge.protocol.listening import bind_several
 from tokenforge.settings import Settings, read_settings
 from tokenforge.worker.process import raise_file_limit
 

@@ -32,7 +32,7 @@ from tokenforge.gateway.plane import DataPlane
 from tokenforge.gateway.routing import HOLD_S, Router
 from tokenforge.gateway.upstream import Upstream
 from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
-from tokenforge.protocol.serving import LAST_BYTES_S
+from tokenforge.protocol.listening import LAST_BYTES_S
 from tokenforge.store.base import Demands, Deployments, Events, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 from tokenforge.telemetry.logs import log_request

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
 from tokenforge.protocol.asgi import Receive, Scope, Send, send_whole
-from tokenforge.protocol.serving import bind, make_server
+from tokenforge.protocol.listening import bind
+from tokenforge.protocol.serving import make_server
 from tokenforge.telemetry.page import read_page
 
 

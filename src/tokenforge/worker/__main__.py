@@ -17,7 +17,7 @@ import uvloop
 from tokenforge.domain.errors import TokenForgeError
 from tokenforge.domain.observing import LogForm
 from tokenforge.domain.runtime import Accelerator
-from tokenforge.protocol.serving import bind
+from tokenforge.protocol.listening import bind
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.telemetry.accelerators import find_gpus

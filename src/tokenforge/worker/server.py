@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from tokenforge import __version__
 from tokenforge.domain.worker import WorkerSpec
-from tokenforge.protocol.serving import LAST_BYTES_S, make_server
+from tokenforge.protocol.listening import LAST_BYTES_S
+from tokenforge.protocol.serving import make_server
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.telemetry.accelerators import Gpu, follow_gpus
