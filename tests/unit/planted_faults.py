@@ -198,6 +198,8 @@ def _calibrated(words: Mapping[str, object]) -> Callable[[], RunSummary]:
 RUN: Sequence[str | int] = ("runs", 0)
 DRIVER: tuple[str | int, ...] = (*RUN, "trials", 0, "driver")
 _PRESSURE = ("environment", "pressure")
+GPU = {"sampled_s": 10.0, "counter_j": 1200.0, "integral_j": 1000.0, "memory_peak_bytes": 1, "utilisation": 0.5}
+"""A card whose counter tells 20 % more than its power."""
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
@@ -216,6 +218,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "idle_engine_busy": _fault(lambda: said({(*RUN, "trials", 2, "idle_cpu_share"): 0.3})),
         "cpu_stolen": _fault(lambda: said({(*_PRESSURE, "after", "steal_share"): 0.2})),
         "cpu_throttled": _fault(lambda: said({(*_PRESSURE, "after", "throttled_share"): 0.05})),
+        "energy_apart": _fault(lambda: said({(*RUN, "trials", 2, "gpus"): [GPU]})),
         "clock_step": _fault(lambda: planted(answered_before_sent)),
         "clock_stepped": _fault(lambda: said({(*DRIVER, "clock_steps"): 2})),
         "simulated": _fault(lambda: said({(*RUN, "engine", "simulated"): True})),

@@ -7,6 +7,7 @@ Refuses nothing but a document that has no list of runs.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tokenforge.analysis.gpu_figures import GpuFacts, read_gpus
 from tokenforge.analysis.plain import Plain as Plain
 from tokenforge.analysis.plain import flag as flag
 from tokenforge.analysis.plain import mapping as mapping
@@ -78,6 +79,7 @@ class TrialFacts:
     server_restarted: bool | None = None
     prefix_queries: int | None = None
     prefix_hits: int | None = None
+    gpus: tuple[GpuFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,7 @@ def _trial(item: Plain) -> TrialFacts:
         server_restarted=flag(server, "restarted"),
         prefix_queries=whole(server, "prefix_queries"),
         prefix_hits=whole(server, "prefix_hits"),
+        gpus=read_gpus(item),
     )
 
 

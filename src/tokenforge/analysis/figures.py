@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tokenforge.analysis.compare import Verdict
+from tokenforge.analysis.gpu_figures import EnergyUse
 from tokenforge.analysis.instrument import InstrumentReading
 from tokenforge.analysis.intervals import Estimate
 from tokenforge.analysis.latency import TrialMetric
@@ -98,6 +99,7 @@ class RunSummary:
     limits: RunLimits
     steadiness: Steadiness
     ledger: Ledger | None
+    energy: EnergyUse | None = None
 
     @property
     def unsettled(self) -> frozenset[str]:

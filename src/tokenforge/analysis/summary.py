@@ -13,6 +13,7 @@ import numpy as np
 from tokenforge.analysis.benchmark_summary import BenchmarkSummary
 from tokenforge.analysis.comparisons import Measured, compare_runs
 from tokenforge.analysis.document import Facts, RunFacts, mapping, read_facts, text
+from tokenforge.analysis.energy import doubt_energy, energy_use
 from tokenforge.analysis.figures import MetricSummary, RunSummary, Validity
 from tokenforge.analysis.head_to_head import ParityNote, judge_comparison
 from tokenforge.analysis.headline import headline
@@ -81,7 +82,9 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
     loads = trial_loads(run, trials)
     saturated = is_over_saturated([trial.climb for trial in trials])
     steadiness = read_steadiness(trials, run.workload, is_saturated=saturated)
+    energy = energy_use(trials)
     doubts = (
+        *doubt_energy(energy),
         *doubt_limits(run, basis, trials, loads),
         *doubt_idle(trials),
         *doubt_steadiness(steadiness, trials=len(trials)),
@@ -127,6 +130,7 @@ def _run_summary(run: RunFacts, trials: Sequence[Trial], facts: Facts, basis: Li
         limits=run_limits(basis, loads),
         steadiness=steadiness,
         ledger=read_ledger(run, trials),
+        energy=energy,
     )
 
 

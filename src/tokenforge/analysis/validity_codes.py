@@ -112,6 +112,11 @@ _MACHINE = {
         "The control group's CPU limit stopped its processes for over 1 % of the time.",
         "Raise the CPU limit of the container, or use fewer threads than it allows.",
     ),
+    "energy_apart": (
+        _NOTE,
+        "The energy that the GPUs' counters told and the integral of their power differ by over 5 %.",
+        "Use trials of 10 s and more; the counters are what is shown.",
+    ),
     "clock_step": (
         _INVALID,
         "An answer came before its request was sent.",

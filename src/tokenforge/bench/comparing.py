@@ -66,7 +66,7 @@ async def run_comparison(request: Request, means: Means, *, kit: Kit) -> "tuple[
         _check(request.benchmark, targets[0])
         logs = open_logs(targets, request.benchmark)
         ended = await run_trials(
-            logs, request.benchmark, offering=make_offering(request), observer=kit.observer, attendant=sides
+            logs, request.benchmark, offering=make_offering(request, kit), observer=kit.observer, attendant=sides
         )
         parity = None if ended is not None else await ask_parity(sides, targets, means, observer=kit.observer)
     finally:

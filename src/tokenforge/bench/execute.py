@@ -17,6 +17,7 @@ from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
 from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
 from tokenforge.bench.driver.offer import journal_paths, offer
 from tokenforge.bench.driver.reading import asked_rate, driver_reading
+from tokenforge.bench.gpu_watch import FindCards, no_cards, watch_gpus
 from tokenforge.bench.idle import IdleWatch
 from tokenforge.bench.observe import Observer, TrialStart
 from tokenforge.bench.order import Step, trial_order
@@ -44,7 +45,7 @@ class Offering:
     """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan.
 
     `processes` None: as many as the plan needs by `capacity`. `withdrawn` are runs that are not wanted any more;
-    `checkpoints` trials that were measured before.
+    `checkpoints` trials that were measured before. `find_cards` gives the GPUs to watch meanwhile.
     """
 
     endpoint: Endpoint
@@ -53,6 +54,7 @@ class Offering:
     processes: int | None = None
     withdrawn: Withdrawn = NOTHING_WITHDRAWN
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    find_cards: FindCards = no_cards
 
 
 def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
@@ -134,7 +136,8 @@ class _Stage:
         before = await self._ask(log.target)
         watch = IdleWatch([target.worker for target in idle])
         try:
-            result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
+            with watch_gpus(self.offering.find_cards, url=log.target.url) as gpus:
+                result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
         except (TokenForgeError, OSError, asyncio.CancelledError) as error:
             result = _kept(plan, folder, cause=str(error) or "interrupted")
             log.keep(plan, result, position=position, began=began, notes=notes)
@@ -142,8 +145,9 @@ class _Stage:
         idle_cpu_share = watch.cpu_share()
         server = reading_between(before, await self._ask(log.target))
         record = log.keep(
-            plan, result, position=position, began=began, notes=notes, server=server, idle_cpu_share=idle_cpu_share
-        )
+            plan, result, position=position, began=began, notes=notes, server=server, idle_cpu_share=idle_cpu_share,
+            gpus=gpus.readings(),
+        )  # fmt: skip
         await asyncio.to_thread(keep_trial, folder, log.name, record)
         requests, fine = len(result.recorded), result.recorded.count(Outcome.OK, Outcome.HUNG_UP)
         self.observer.trial_finished(start, requests=requests, errors=requests - fine)

@@ -45,5 +45,5 @@ async def _search(
 ) -> BaseException | None:
     search = TargetSearch(runtime=target.runtime, rules=rules)
     searches.append(search)
-    offering = make_offering(request, part=f"{len(searches):03d}")
+    offering = make_offering(request, kit, part=f"{len(searches):03d}")
     return await search_capacity(target, request.benchmark, search, offering=offering, observer=kit.observer)

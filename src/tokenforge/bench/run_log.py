@@ -7,7 +7,7 @@ from datetime import datetime
 from tokenforge.bench.driver.job import DriveResult
 from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import TrialRecords
-from tokenforge.domain.benchmark_record import ServerReading, TrialRecord
+from tokenforge.domain.benchmark_record import GpuReading, ServerReading, TrialRecord
 from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
 from tokenforge.domain.plan import TrialPlan
 from tokenforge.domain.run import RunStatus
@@ -39,8 +39,9 @@ class RunLog:
         notes: tuple[str, ...] = (),
         server: ServerReading | None = None,
         idle_cpu_share: float | None = None,
+        gpus: tuple[GpuReading, ...] = (),
     ) -> TrialRecord:
-        """Add what one trial recorded, whole or broken, and what the server said of itself in it."""
+        """Add what one trial recorded, whole or broken, and what server and GPUs said of themselves in it."""
         record = TrialRecord(
             trial=plan.trial,
             position=position,
@@ -54,6 +55,7 @@ class RunLog:
             server=server,
             engine_start=self.starts,
             idle_cpu_share=idle_cpu_share,
+            gpus=gpus,
         )
         self.restore(record, result.recorded)
         return record

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -22,6 +23,7 @@ from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share, throttled_share
 from tokenforge.bench.execute import Offering, open_logs, run_trials
+from tokenforge.bench.nvml import find_cards
 from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
@@ -86,7 +88,7 @@ async def run_on_target(request: Request, target: Target, *, kit: Kit) -> "tuple
     check_workloads(benchmark.workloads, seed=benchmark.seed, window=target.window, tokenizer=target.tokenizer)
     before = read_pressure()
     logs = open_logs([target], request.benchmark)
-    ended = await run_trials(logs, request.benchmark, offering=make_offering(request), observer=kit.observer)
+    ended = await run_trials(logs, request.benchmark, offering=make_offering(request, kit), observer=kit.observer)
     calibration = await calibrated(request, logs, ended=ended, kit=kit)
     return await finish(request, logs, before=before, facts={}, calibration=calibration), ended
 
@@ -112,7 +114,7 @@ async def _run_model(model: ResolvedModel, request: Request, *, logs: list[RunLo
                 targets.append(await start_target(model, runtime, benchmark, kit=kit))
             mine = open_logs(targets, benchmark)
             logs.extend(mine)
-            offering = make_offering(request, part=f"{len(logs):03d}")
+            offering = make_offering(request, kit, part=f"{len(logs):03d}")
             ended = await run_trials(mine, benchmark, offering=offering, observer=kit.observer)
         finally:
             await asyncio.shield(stop_workers(kit))
@@ -127,7 +129,7 @@ async def stop_workers(kit: Kit) -> None:
     await kit.cluster.close()
 
 
-def make_offering(request: Request, *, part: str = "000") -> Offering:
+def make_offering(request: Request, kit: Kit, *, part: str = "000") -> Offering:
     """How the trials of one part of the request are offered."""
     journals = request.folder / _JOURNALS
     attempts = sorted(journals.glob(f"*/{part}"))
@@ -136,6 +138,7 @@ def make_offering(request: Request, *, part: str = "000") -> Offering:
         endpoint=request.endpoint, folder=journals / f"{len(attempts):03d}" / part, capacity=measure_capacity(),
         processes=request.processes, withdrawn=request.withdrawn,
         checkpoints=Checkpoints(whole=whole, because=request.taken_up_because),
+        find_cards=partial(find_cards, kit.base_env.get("CUDA_VISIBLE_DEVICES")),
     )  # fmt: skip
 
 

@@ -55,11 +55,30 @@ class ServerReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuReading:
+    """One GPU over a trial, from its first sample to its last; `index` is the driver's number of it.
+
+    `counter_j` is what its energy counter grew by (None: it has none), `integral_j` its power summed up over the same
+    span. `memory_peak_bytes` is all that was in use on it, `utilisation` the share of time in which it computed.
+    """
+
+    index: int
+    name: str
+    samples: int
+    sampled_s: float
+    counter_j: float | None
+    integral_j: float
+    memory_peak_bytes: int
+    utilisation: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
     """One trial: its plan by digest, when it ran (RFC 3339, UTC), and at which place in the whole order.
 
     `engine_start` counts the engine's starts before it: 0 is the first. `idle_cpu_share` is what the other engines,
-    which had no work, used meanwhile, in cores; None where none was up or that cannot be read.
+    which had no work, used meanwhile, in cores; None where none was up or that cannot be read. `gpus` are those of this
+    machine that the engine could see.
     """
 
     trial: int
@@ -74,6 +93,7 @@ class TrialRecord:
     engine_start: int = 0
     idle_cpu_share: float | None = None
     server: ServerReading | None = None
+    gpus: tuple[GpuReading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,13 @@
 """What the page shows of the figures, as ready text: the template decides where, never what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from tokenforge.analysis.plain import Plain, mapping, mappings, number, text
 from tokenforge.domain.record import Outcome
+from tokenforge.report.gpu_words import memory_text, share_text, told_by
 from tokenforge.report.numbers import UNKNOWN, number_text
 from tokenforge.report.ratio_bar import ratio_axis, ratio_bar, reach_of
 
@@ -32,7 +33,7 @@ class Cell:
     def starts(self) -> bool:
         """Whether this line begins a group of its own (load, first token, per token, whole answer)."""
         return (
-            self.label.startswith(("Requests", "TTFT mean", "TPOT", "E2E", "Goodput", "Cost"))
+            self.label.startswith(("Requests", "TTFT mean", "TPOT", "E2E", "Goodput", "Cost", "J per"))
             and "/s" not in self.label
         )
 
@@ -179,7 +180,20 @@ def _cells(run: Plain) -> tuple[Cell, ...]:
     if run.get("cost_per_million_output") is not None:
         label = "Cost per 1M output tokens, at this load" if is_open else "Cost per 1M output tokens"
         cells.append(_cell(label, mapping(run, "cost_per_million_output")))
-    return tuple(cells)
+    return (*cells, *gpu_cells(mapping(run, "energy")))
+
+
+def gpu_cells(energy: Plain) -> tuple[Cell, ...]:
+    """What the GPUs drew and held; nothing where none was read."""
+    if not energy:
+        return ()
+    per_token = replace(_cell("J per output token", mapping(energy, "joules_per_token")), note=told_by(energy))
+    return (
+        per_token,
+        _cell("GPU power, W", mapping(energy, "watts")),
+        Cell(label="GPU busy", value=share_text(energy)),
+        Cell(label="GPU memory, GB", value=memory_text(energy)),
+    )
 
 
 def _steady_cells(run: Plain) -> tuple[Cell, ...]:
