@@ -5,7 +5,6 @@ Import this late and in a thread: the imports alone take many seconds. What diff
 
 import dataclasses
 import importlib.metadata
-import math
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.sampling_params import RequestOutputKind
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.loggers import StatLoggerBase
@@ -34,6 +34,7 @@ from tokenforge.domain.generation import (
 from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.refusals import refuse_unknown_args
+from tokenforge.runtimes.vllm_logprobs import read_logprobs
 from tokenforge.runtimes.vllm_recipe import QUANTS
 
 _DTYPES = {Quant.FP32: "float32", Quant.BF16: "bfloat16", Quant.FP16: "float16"}
@@ -52,7 +53,10 @@ class VllmEngine:
 
     @classmethod
     def start(cls, spec: RuntimeSpec) -> "VllmEngine":
-        """Load the model and start the engine's child process; blocks for tens of seconds."""
+        """Load the model and start the engine's child process; blocks for tens of seconds.
+
+        How much a step holds depends on who asks vLLM: asked as by its own server, it is as much as there.
+        """
         options = _options(spec)
         meters: list[_Meter] = []
 
@@ -60,8 +64,9 @@ class VllmEngine:
             meters.append(_Meter(config, index))
             return meters[-1]
 
+        asks_as = UsageContext.OPENAI_API_SERVER
         try:
-            llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**options), stat_loggers=[keep])
+            llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**options), usage_context=asks_as, stat_loggers=[keep])
         except Exception as error:
             raise EngineError(f"vLLM did not start: {_first_line(error)}", hint="see the worker's log") from error
         return cls(llm, spec, meters[0])
@@ -104,7 +109,7 @@ class VllmEngine:
         rows = list(last.prompt_logprobs or ())[1:] if last is not None else []
         if len(rows) != len(request.token_ids) - 1:
             raise EngineError(f"vLLM scored {len(rows)} of {len(request.token_ids) - 1} tokens")
-        return _logprobs(request.token_ids[1:], rows)
+        return read_logprobs(request.token_ids[1:], rows)
 
     def to_chunk(self, output: Any, before: Usage, *, made_ns: int) -> Chunk:
         """One output in our words; `before` is the usage so far."""
@@ -116,7 +121,7 @@ class VllmEngine:
             stop_reason = token_ids[-1]
         return Chunk(
             token_ids=token_ids,
-            logprobs=_logprobs(token_ids, completion.logprobs),
+            logprobs=read_logprobs(token_ids, completion.logprobs),
             finish=finish,
             stop_reason=stop_reason,
             usage=Usage(
@@ -254,18 +259,6 @@ def _finish(reason: str | None) -> FinishReason | None:
     if reason is None:
         return None
     return FinishReason(reason) if reason in set(FinishReason) else FinishReason.STOP
-
-
-def _logprobs(token_ids: tuple[int, ...], given: Any) -> tuple[TokenLogprob, ...]:
-    if not given:
-        return ()
-    return tuple(_logprob(token_id, dict(row)) for token_id, row in zip(token_ids, given, strict=True))
-
-
-def _logprob(token_id: int, row: dict[int, Any]) -> TokenLogprob:
-    ranked = sorted(((other, float(found.logprob)) for other, found in row.items()), key=lambda pair: -pair[1])
-    own = row.get(token_id)
-    return TokenLogprob(token_id=token_id, logprob=float(own.logprob) if own else -math.inf, top=tuple(ranked))
 
 
 def _told(error: Exception) -> Exception:
