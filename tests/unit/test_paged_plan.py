@@ -18,13 +18,15 @@ def test_a_gpu_gets_a_large_batch_and_sizes_its_cache_from_its_memory() -> None:
     assert (sizes.max_num_seqs, sizes.batch_tokens, sizes.pages) == (256, 4096, None)
     assert sizes.compiles
     assert sizes.captures
-    assert not sizes.captures_prefill
+    assert sizes.captures_prefill
+    assert sizes.shares_prefixes
 
 
 def test_a_cpu_compiles_and_captures_nothing() -> None:
     sizes = plan(on_gpu=False)
     assert not sizes.compiles
     assert not sizes.captures
+    assert not sizes.captures_prefill
     assert sizes.pages == 1 + 4 * 2048 // 16
 
 

@@ -1,10 +1,14 @@
 """Which sequences a step of the paged engine computes, and what each one holds."""
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenforge.domain.generation import Sampling
 from tokenforge.runtimes.paged.schedule import Decode, Prefill, Schedule, Sequence
+
+_begins = itertools.count(1_000, 1_000)
 
 
 def schedule(*, pages: int = 33, page_tokens: int = 4, batch_tokens: int = 16, max_num_seqs: int = 4) -> Schedule:
@@ -12,11 +16,17 @@ def schedule(*, pages: int = 33, page_tokens: int = 4, batch_tokens: int = 16, m
     return Schedule(pages=pages, page_tokens=page_tokens, batch_tokens=batch_tokens, max_num_seqs=max_num_seqs)
 
 
-def sequence(prompt: int = 8, answer: int = 4, *, key: str = "s", eos: tuple[int, ...] = ()) -> Sequence:
-    """A request of so many prompt and answer tokens."""
-    sampling = Sampling(max_tokens=answer)
+def sequence(
+    prompt: int = 8, answer: int = 4, *, key: str = "s", eos: tuple[int, ...] = (), begin: int | None = None
+) -> Sequence:
+    """A request of so many prompt and answer tokens. Its prompt counts from `begin`; unsaid, it is like no other's."""
+    first = next(_begins) if begin is None else begin
     return Sequence(
-        key=key, prompt=tuple(range(prompt)), sampling=sampling, eos_ids=frozenset(eos), on_output=lambda _: None
+        key=key,
+        prompt=tuple(range(first, first + prompt)),
+        sampling=Sampling(max_tokens=answer),
+        eos_ids=frozenset(eos),
+        on_output=lambda _: None,
     )
 
 
@@ -130,3 +140,53 @@ def test_every_request_gets_its_whole_answer_and_gives_back_all_it_held(sizes: l
         assert 0 not in pages
     assert [len(one.tokens) for one in asked] == [answer for _, answer in sizes]
     assert plan.usage_ratio == 0.0
+
+
+def test_a_prompt_that_begins_like_an_earlier_one_computes_only_the_rest() -> None:
+    plan = schedule()
+    plan.add(sequence(10, answer=2, key="first", begin=0))
+    run(plan)
+    plan.add(sequence(12, answer=2, key="second", begin=0))
+    assert spans(plan.next_step()) == [("second", 8, 12)]
+    assert (plan.prefix_queries, plan.prefix_hits) == (22, 8)
+
+
+def test_prompts_of_one_step_share_their_beginning_too() -> None:
+    plan = schedule()
+    plan.add(sequence(10, key="first", begin=0))
+    plan.add(sequence(12, key="second", begin=0))
+    step = plan.next_step()
+    assert spans(step) == [("first", 0, 10), ("second", 8, 12)]
+    assert isinstance(step, Prefill)
+    first, second = (chunk.sequence for chunk in step.chunks)
+    assert first.pages[:2] == second.pages[:2]
+    assert all(chunk.is_first and chunk.is_last for chunk in step.chunks)
+
+
+def test_the_next_turn_of_a_conversation_takes_over_the_answer_as_well() -> None:
+    plan = schedule()
+    first = sequence(10, answer=7, key="first", begin=0)
+    plan.add(first)
+    run(plan)
+    turn = sequence(0, key="turn")
+    turn.prompt = (*first.prompt, *first.tokens, 1, 2, 3)
+    plan.add(turn)
+    assert spans(plan.next_step()) == [("turn", 16, 20)]
+
+
+def test_a_cancelled_prompt_leaves_what_was_computed_of_it() -> None:
+    plan = schedule(batch_tokens=8)
+    cancelled = sequence(30, key="cancelled", begin=0)
+    plan.add(cancelled)
+    plan.next_step()
+    plan.release(cancelled)
+    plan.add(sequence(30, key="again", begin=0))
+    assert spans(plan.next_step()) == [("again", 8, 16)]
+    assert plan.usage_ratio > 0
+
+
+def test_without_sharing_every_prompt_is_computed_whole() -> None:
+    plan = Schedule(pages=33, page_tokens=4, batch_tokens=16, max_num_seqs=4, is_sharing=False)
+    for key in ("first", "second"):
+        plan.add(sequence(8, key=key, begin=0))
+    assert spans(plan.next_step()) == [("first", 0, 8), ("second", 0, 8)]

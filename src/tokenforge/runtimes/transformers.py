@@ -2,7 +2,7 @@
 
 The engine steps in a thread that may die over a failed step: it is watched, and its death ends every stream with
 EngineDead. Its queue has no bound, so the bound is here. A cancelled request delivers nothing more: its stream is ended
-here. Prompt tokens found in its cache are not told by the engine, so `cached_tokens` stays 0.
+here. Prompt tokens found in its cache are told by our own steps alone; with Transformers' own `cached_tokens` stays 0.
 """
 
 import asyncio
@@ -148,7 +148,11 @@ async def _chunks(
         if output.error is not None:
             raise _fault(output.error, batching)
         new = tuple(output.generated_tokens[usage.completion_tokens :])
-        usage = Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens + len(new))
+        usage = Usage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens + len(new),
+            cached_tokens=getattr(output, "cached_tokens", 0),
+        )
         finish, reason = _finish(output, request, batching)
         if new or finish is not None:
             taken_ns = _scheduled_ns(output)

@@ -37,6 +37,7 @@ class Made:
     is_last: bool
     began_s: float
     error: str | None = None
+    cached_tokens: int = 0
 
     @property
     def lifespan(self) -> tuple[float, float]:
@@ -117,12 +118,13 @@ class PagedBatching:
 
     def stats(self) -> RuntimeStats:
         """Lengths of the schedule's own tables, read without its thread."""
-        waiting = len(self._schedule.waiting) + self._inbox.qsize()
-        running = len(self._schedule.running)
+        schedule = self._schedule
         return RuntimeStats(
-            running=running,
-            waiting=waiting,
-            kv_usage_ratio=self._schedule.usage_ratio,
+            running=len(schedule.running),
+            waiting=len(schedule.waiting) + self._inbox.qsize(),
+            kv_usage_ratio=schedule.usage_ratio,
+            prefix_queries=schedule.prefix_queries,
+            prefix_hits=schedule.prefix_hits,
             steps_total=self._steps,
             step_tokens_total=self._step_tokens,
         )
@@ -175,7 +177,8 @@ class PagedBatching:
             if sequence.is_over:
                 continue
             is_last = sequence.take(token)
-            made.append((sequence, Made(sequence.tokens, is_last, sequence.began_s)))
+            told = Made(sequence.tokens, is_last, sequence.began_s, cached_tokens=sequence.cached)
+            made.append((sequence, told))
             if is_last:
                 self._schedule.release(sequence)
                 del self._known[sequence.key]
@@ -190,7 +193,7 @@ class PagedBatching:
 def _note_beginnings(step: Prefill) -> None:
     now = time.monotonic()
     for chunk in step.chunks:
-        if chunk.start == 0:
+        if chunk.is_first:
             chunk.sequence.began_s = now
 
 

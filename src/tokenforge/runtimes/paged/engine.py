@@ -66,11 +66,17 @@ def make_engine(model: Any, plan: PagedPlan, *, shape: ModelShape) -> Engine:
     if plan.captures:
         runner.capture()
     schedule = Schedule(
-        pages=count, page_tokens=plan.page_tokens, batch_tokens=plan.batch_tokens, max_num_seqs=plan.max_num_seqs
-    )
+        pages=count, page_tokens=plan.page_tokens, batch_tokens=plan.batch_tokens, max_num_seqs=plan.max_num_seqs,
+        is_sharing=plan.shares_prefixes,
+    )  # fmt: skip
     decodes, prefills = runner.captured
     graphs = f"{decodes} decode, {prefills} prefill sizes" if on_gpu and decodes else "off"
-    details = {"attention": kernels.name, "compile": "layers" if plan.compiles else "off", "cuda_graphs": graphs}
+    details = {
+        "attention": kernels.name,
+        "compile": "layers" if plan.compiles else "off",
+        "cuda_graphs": graphs,
+        "prefix_caching": str(plan.shares_prefixes).lower(),
+    }
     return Engine(runner=runner, schedule=schedule, plan=plan, pages=count - 1, details=details)
 
 
@@ -92,8 +98,9 @@ def _measured_pages(model: Any, pages: Pages, plan: PagedPlan, *, sizes: dict[st
 def _warm_up(runner: Runner, plan: PagedPlan, pages: int) -> None:
     """A full prefill batch of several prompts, then two decode steps, of one row and of all: every path is compiled."""
     schedule = Schedule(
-        pages=pages, page_tokens=plan.page_tokens, batch_tokens=plan.batch_tokens, max_num_seqs=plan.max_num_seqs
-    )
+        pages=pages, page_tokens=plan.page_tokens, batch_tokens=plan.batch_tokens, max_num_seqs=plan.max_num_seqs,
+        is_sharing=False,
+    )  # fmt: skip
     tokens = min(plan.batch_tokens // 2, plan.max_model_len - 8, (pages - 1) * plan.page_tokens // 2 - 4)
     for number in range(2):
         sampling = Sampling(max_tokens=4, temperature=float(number), top_k=5 * number)

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from tokenforge.domain.errors import EngineError
 
 PAGED_ARGS = frozenset(
-    {"batching", "compile", "cuda_graphs", "prefill_graphs", "memory_fraction", "page_size", "num_blocks"}
+    {
+        "batching",
+        "compile",
+        "cuda_graphs",
+        "prefill_graphs",
+        "memory_fraction",
+        "page_size",
+        "num_blocks",
+        "prefix_sharing",
+    }
     | {"max_batch_tokens", "max_requests_per_batch", "torch_threads", "attn_implementation"}
 )
 """Every option the paged engine knows; one it does not know is the sign that Transformers' own was meant."""
@@ -20,8 +29,8 @@ _SPARE_BYTES = 1 << 30
 class PagedPlan:
     """Sizes that hold for the engine's life. `pages` None: as many as the device's memory holds.
 
-    `captures_prefill` also captures short prefills, for a sooner first token; it is off unless asked for, because on a
-    GPU its answers have not been compared with eager attention yet.
+    `captures_prefill` also captures short prefills, for a sooner first token. `shares_prefixes`: a prompt that begins
+    like an earlier one takes over its pages.
 
     One page is kept aside for rows that pad a graph, so a cache of `pages` serves `pages - 1`.
     """
@@ -35,6 +44,7 @@ class PagedPlan:
     compiles: bool
     captures: bool
     captures_prefill: bool
+    shares_prefixes: bool
 
     @property
     def pages_per_seq(self) -> int:
@@ -65,7 +75,8 @@ def plan_paged(args: Mapping[str, object], *, max_model_len: int, on_gpu: bool) 
         memory_fraction=float(fraction),
         compiles=_switch(args, "compile", on_gpu),
         captures=_switch(args, "cuda_graphs", on_gpu),
-        captures_prefill=_switch(args, "prefill_graphs", False),
+        captures_prefill=_switch(args, "prefill_graphs", on_gpu),
+        shares_prefixes=_switch(args, "prefix_sharing", True),
     )
 
 

@@ -84,7 +84,7 @@ class Runner:
             pool = self._decodes[size].pool
 
     def _prefill(self, step: Prefill) -> Flight:
-        self._enter([chunk.sequence for chunk in step.chunks if chunk.start == 0])
+        self._enter([chunk.sequence for chunk in step.chunks if chunk.is_first])
         packed, ends, last = self._packed(step.chunks)
         makers = step.makers
         if (fitting := self._fitting(step)) is not None:

@@ -1,7 +1,8 @@
 """Which sequences the next step computes: prefill in chunks and decode take turns; pages are given for a whole answer.
 
 A sequence gets the pages of its prompt and its longest answer when it is admitted, so none is ever put out again; the
-price is that fewer run at once where answers end early. Steps are planned before the last one's tokens are known, so
+price is that fewer run at once where answers end early. Pages that hold the beginning of its prompt already are taken
+over, and only the rest is computed. Steps are planned before the last one's tokens are known, so
 what ended a step ago may be computed once more, and is then thrown away. Pure: no torch, no clock.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 
 from tokenforge.domain.generation import Sampling
 from tokenforge.runtimes.paged.plan import pages_for
+from tokenforge.runtimes.paged.pool import PagePool
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -19,7 +21,7 @@ class Sequence:
     """One request. `prefilled` prompt tokens and `planned` answer tokens were given to the device, `tokens` came back.
 
     `on_output` is called with each `Made`; `slot` and `pages` are its own while it runs, which it does since `began_s`
-    (monotonic).
+    (monotonic). `cached` prompt tokens were in pages that it took over.
     """
 
     key: str
@@ -29,6 +31,7 @@ class Sequence:
     on_output: Callable[[Any], None]
     slot: int = -1
     pages: list[int] = field(default_factory=list)
+    cached: int = 0
     prefilled: int = 0
     planned: int = 0
     tokens: list[int] = field(default_factory=list)
@@ -49,6 +52,11 @@ class Chunk:
     sequence: Sequence
     start: int
     end: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the device sees the sequence for the first time."""
+        return self.start == self.sequence.cached
 
     @property
     def is_last(self) -> bool:
@@ -88,20 +96,23 @@ class Decode:
 class Schedule:
     """Waiting and running sequences, free slots and pages. One thread's own, but for the lengths."""
 
-    def __init__(self, *, pages: int, page_tokens: int, batch_tokens: int, max_num_seqs: int) -> None:
+    def __init__(
+        self, *, pages: int, page_tokens: int, batch_tokens: int, max_num_seqs: int, is_sharing: bool = True
+    ) -> None:
         self._page_tokens = page_tokens
         self._batch_tokens = batch_tokens
         self._free_slots = list(range(max_num_seqs - 1, -1, -1))
-        self._free_pages = list(range(pages - 1, 0, -1))
-        self._all_pages = max(pages - 1, 1)
+        self._pool = PagePool(pages=pages, page_tokens=page_tokens, is_sharing=is_sharing)
         self._prefill_first = True
+        self.prefix_queries = 0
+        self.prefix_hits = 0
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
 
     @property
     def usage_ratio(self) -> float:
         """The share of pages that are given away."""
-        return 1.0 - len(self._free_pages) / self._all_pages
+        return self._pool.usage_ratio
 
     def add(self, sequence: Sequence) -> None:
         """Queue it."""
@@ -120,7 +131,8 @@ class Schedule:
         if sequence.slot >= 0:
             self.running.remove(sequence)
             self._free_slots.append(sequence.slot)
-            self._free_pages += sequence.pages
+            self._pool.note(_computed(sequence), sequence.pages)
+            self._pool.give_back(sequence.pages)
             sequence.slot, sequence.pages = -1, []
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
@@ -140,16 +152,23 @@ class Schedule:
     def _chunk(self, sequence: Sequence, room: int) -> Chunk:
         start = sequence.prefilled
         sequence.prefilled = min(len(sequence.prompt), start + room)
+        self._pool.note(sequence.prompt[: sequence.prefilled], sequence.pages)
         chunk = Chunk(sequence, start, sequence.prefilled)
         sequence.planned += chunk.is_last
         return chunk
 
     def _admit(self, sequence: Sequence) -> bool:
-        needed = pages_for(len(sequence.prompt) + sequence.sampling.max_tokens, self._page_tokens)
-        if not self._free_slots or needed > len(self._free_pages):
+        if not self._free_slots:
             return False
-        sequence.slot = self._free_slots.pop()
-        sequence.pages = [self._free_pages.pop() for _ in range(needed)]
+        needed = pages_for(len(sequence.prompt) + sequence.sampling.max_tokens, self._page_tokens)
+        found = self._pool.find(sequence.prompt)
+        pages = self._pool.take(needed - len(found), found=found)
+        if pages is None:
+            return False
+        sequence.slot, sequence.pages = self._free_slots.pop(), pages
+        sequence.cached = sequence.prefilled = len(found) * self._page_tokens
+        self.prefix_queries += len(sequence.prompt)
+        self.prefix_hits += sequence.cached
         self.running.append(sequence)
         return True
 
@@ -162,3 +181,9 @@ class Schedule:
         for sequence in ready:
             sequence.planned += 1
         return Decode(ready) if ready else None
+
+
+def _computed(sequence: Sequence) -> tuple[int, ...]:
+    """The tokens whose keys and values are in its pages: of an answer all but the last, which no step had read."""
+    read = sequence.prompt[: sequence.prefilled]
+    return read if len(read) < len(sequence.prompt) else (*read, *sequence.tokens[:-1])
