@@ -1,95 +1,49 @@
-"""A record's points as rows: throughput, latency, shares of the roofline, energy."""
+"""Points of a small record as rows: throughput, latency, shares of the roofline, energy, memory."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from gpu.power import Meter
+Point = Mapping[str, Any]
 
-_COLUMNS = (
-    ("side", "side", ""),
-    ("clients", "concurrency", ""),
-    ("ok", "ok", ""),
-    ("tok/s", "output_tokens_per_s", ",.0f"),
-    ("TTFT mean ms", "ttft_ms", ",.0f"),
-    ("TPOT mean ms", "tpot_ms", ",.1f"),
-    ("of ceiling", "limit_share", ".0%"),
-    ("decode MBU", "decode_mbu", ".0%"),
-    ("prefill MFU", "prefill_mfu", ".0%"),
-    ("J/token", "joules_per_token", ".2f"),
-    ("W", "watts", ",.0f"),
-    ("counter/integral", "energy_agreement", ".3f"),
-    ("GB", "memory_gb", ".1f"),
+COLUMNS = (
+    ("side", "side", "", 1.0),
+    ("load", "load", "", 1.0),
+    ("trials", "trials", "", 1.0),
+    ("output tok/s", "output_tokens_per_s", ",.0f", 1.0),
+    ("TTFT p50 ms", "ttft_p50_ms", ",.1f", 1.0),
+    ("TPOT mean ms", "tpot_mean_ms", ",.2f", 1.0),
+    ("of the limit", "limit_share", ".0%", 1.0),
+    ("decode MBU", "decode_mbu", ".0%", 1.0),
+    ("prefill MFU", "prefill_mfu", ".0%", 1.0),
+    ("J/token", "joules_per_token", ".3f", 1.0),
+    ("W", "watts", ",.0f", 1.0),
+    ("counter / integral", "counter_over_integral", ".3f", 1.0),
+    ("busy", "utilisation", ".0%", 1.0),
+    ("GB", "memory_peak_bytes", ".1f", 1e-9),
+    ("verdict", "verdict", "", 1.0),
 )
+_WITH_INTERVAL = frozenset({"output_tokens_per_s", "ttft_p50_ms", "tpot_mean_ms", "joules_per_token"})
 
 
-def points_of(side: str, record: Mapping[str, Any], *, meter: Meter) -> list[dict[str, object]]:
-    """One point a workload. Energy is that of whole trials, filling and draining too, for each output token."""
-    return [
-        _point(side, run, summary, meter)
-        for run, summary in zip(record["runs"], record["summary"]["runs"], strict=True)
-        if summary["ok"]
-    ]
-
-
-def table_text(points: Sequence[Mapping[str, object]]) -> str:
-    """A Markdown table; a dash where there is no number."""
-    lines = [" | ".join(name for name, _, _ in _COLUMNS), " | ".join("---" for _ in _COLUMNS)]
-    for point in points:
-        lines.append(" | ".join(_cell(point.get(key), form) for _, key, form in _COLUMNS))
+def table_text(points: Sequence[Point], *, without: Sequence[str] = ()) -> str:
+    """A Markdown table; a dash where there is no number. `without` names columns (by key) to leave out."""
+    columns = [column for column in COLUMNS if column[1] not in without]
+    lines = [" | ".join(column[0] for column in columns), " | ".join("---" for _ in columns)]
+    lines += [" | ".join(_cell(point, key, form, scale) for _, key, form, scale in columns) for point in points]
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def _point(side: str, run: Mapping[str, Any], summary: Mapping[str, Any], meter: Meter) -> dict[str, object]:
-    latencies = summary["latencies"]
-    nearest = _ceiling(summary)
-    point: dict[str, object] = {
-        "side": side,
-        "run_id": summary["run_id"],
-        "runtime": summary["runtime"],
-        "concurrency": int(str(summary["workload"]).removeprefix("c")),
-        "ok": summary["ok"],
-        "errors": summary["errors"],
-        "verdict": summary["verdict"],
-        "output_tokens_per_s": summary["output_tokens_per_s"]["value"],
-        "ttft_ms": latencies["ttft_service"]["mean"]["value"],
-        "tpot_ms": latencies["tpot"]["mean"]["value"],
-        "ceiling": nearest.get("kind"),
-        "limit_share": (nearest.get("share") or {}).get("value"),
-        "decode_mbu": (nearest.get("decode") or {}).get("mbu"),
-        "prefill_mfu": (nearest.get("prefill") or {}).get("mfu"),
-    }
-    return point | _energy(run, summary, meter)
-
-
-def _energy(run: Mapping[str, Any], summary: Mapping[str, Any], meter: Meter) -> dict[str, object]:
-    counter = integral = seconds = memory = 0.0
-    for trial in run["trials"]:
-        began = datetime.fromisoformat(trial["started_at"].replace("Z", "+00:00")).timestamp()
-        found = meter.between(began, began + trial["duration_s"])
-        if found is None:
-            return {}
-        counter += found["counter_j"]
-        integral += found["integral_j"]
-        seconds += trial["duration_s"]
-        memory = max(memory, found["memory_bytes"])
-    tokens = summary["ok"] * summary["output_tokens_mean"]
-    return {
-        "joules_per_token": counter / tokens,
-        "watts": counter / seconds,
-        "energy_agreement": counter / integral if integral else None,
-        "memory_gb": memory / 1e9,
-    }
-
-
-def _ceiling(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The measured ceiling when there is one, else the vendor's."""
-    against = (summary.get("limits") or {}).get("against") or [{}]
-    best: Mapping[str, Any] = next((one for one in against if one.get("kind") == "measured"), against[0])
-    return best
-
-
-def _cell(value: object, form: str) -> str:
+def _cell(point: Point, key: str, form: str, scale: float) -> str:
+    value = point.get(key)
+    if isinstance(value, Mapping):
+        return with_interval(value, form) if key in _WITH_INTERVAL else format(value["value"] * scale, form)
     if value is None:
         return "-"
-    return format(value, form) if form else str(value)
+    return format(value * scale, form) if form else str(value)
+
+
+def with_interval(value: Mapping[str, Any], form: str) -> str:
+    """`5,038 (4,990 to 5,086)`; the number alone where there is no interval."""
+    if value.get("low") is None or value.get("high") is None:
+        return format(value["value"], form)
+    return f"{format(value['value'], form)} ({format(value['low'], form)} to {format(value['high'], form)})"
