@@ -123,3 +123,5 @@ def test_demand_brings_no_more_than_is_left() -> None:
     stage.most = 2
     stage.demand = Demand(in_flight=6)
     assert (stage.settle().deployment.wanted, alive(stage)) == (2, 2)
+    assert "1 -> 2; no more may run beside" in stage.condition("Scaled").message
+    assert stage.deployment.is_ready

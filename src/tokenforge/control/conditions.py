@@ -105,14 +105,14 @@ def conditions_of(
     """`Ready`, `Prepared`, `Healthy` and `Scaled`, each keeping its time while it stays as it was."""
     healthy = _healthy(before, trouble or silent, failures=failures)
     limit = "; no more may run beside those of other deployments (TOKENFORGE_MOST_REPLICAS)" if is_limited else ""
-    count = f"{ready} of {wanted} replicas serve{limit}"
+    count = f"{ready} of {wanted} replicas serve{limit if scaling is None else ''}"
     fresh = [
         _ready(phase, count=count, is_updating=is_updating, healthy=healthy),
         _prepared(preparation, ready=ready),
         healthy,
     ]
     if scaling is not None:
-        text = scaling.why or f"{scaling.replicas} to begin with"
+        text = (scaling.why or f"{scaling.replicas} to begin with") + limit
         fresh.append(_condition("Scaled", is_true=True, reason=scaling.reason or "Begun", message=text))
     return tuple(_dated(condition, before=before, now=now) for condition in fresh)
 
