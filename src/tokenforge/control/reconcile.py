@@ -87,7 +87,8 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
         conditions=conditions_of(
             phase, before=deployment.observed, scaling=before.scaling, wanted=wanted, ready=len(scene.ready),
             preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
-            is_updating=bool(scene.old), is_limited=allowed < wanted or _is_at_most(deployment, world, wanted), silent=_first_silent(scene, world),
+            is_updating=bool(scene.old), silent=_first_silent(scene, world),
+            is_limited=allowed < wanted or _is_at_most(deployment, world, wanted),
         ),
     )  # fmt: skip
     forgetting = (Forget(worker.name) for worker in scene.dead)
@@ -97,7 +98,7 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
 def _is_at_most(deployment: Deployment, world: World, wanted: int) -> bool:
     """Whether demand could have had more, were there no other deployments."""
     rule = deployment.spec.autoscale
-    return rule is not None and world.most is not None and 0 < wanted and world.most <= wanted < rule.max
+    return rule is not None and world.most is not None and wanted > 0 and world.most <= wanted < rule.max
 
 
 def _first_silent(scene: _Scene, world: World) -> Trouble | None:
