@@ -145,12 +145,3 @@ def test_an_engine_that_cannot_be_imported_is_told_with_the_importers_words(on_e
     assert cause["reason"] == "EngineFailed"
     assert "libfoo.so.1" in cause["message"]
     assert since(cause) - logged(cause, "engine failed") < SOON_S
-
-
-@pytest.mark.engine
-@pytest.mark.timeout(600)
-def test_an_argument_that_the_engine_does_not_know_is_told_with_the_nearest_that_it_knows(on_engines: Up) -> None:
-    with deployed(on_engines, model="synthetic:tiny", runtime="vllm", engine_args={"blok_size": 16}) as name:
-        cause = cause_of(on_engines, name, limit_s=200)
-    assert (cause["reason"], "did you mean block_size?" in cause["message"]) == ("EngineFailed", True)
-    assert since(cause) - logged(cause, "engine failed") < SOON_S
