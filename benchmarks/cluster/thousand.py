@@ -56,11 +56,14 @@ def main() -> None:
     parser.add_argument("--counts", default="100,300,1000")
     parser.add_argument("--quiet-s", type=float, default=30.0)
     asked = parser.parse_args()
-    costs = [measure(int(count), quiet_s=asked.quiet_s) for count in asked.counts.split(",")]
-    print(f"{'deployments':>12}{'ready after s':>15}{'CPU s':>8}{'CPU ms each':>13}{'quiet: % of a CPU':>19}")
-    for cost in costs:
+    print(
+        f"{'deployments':>12}{'ready after s':>15}{'CPU s':>8}{'CPU ms each':>13}{'quiet: % of a CPU':>19}", flush=True
+    )
+    for count in asked.counts.split(","):
+        cost = measure(int(count), quiet_s=asked.quiet_s)
         each, quiet = 1000 * cost.cpu_s / cost.count, 100 * cost.quiet_share
-        print(f"{cost.count:>12}{cost.until_ready_s:>15.1f}{cost.cpu_s:>8.1f}{each:>13.1f}{quiet:>19.2f}")
+        row = f"{cost.count:>12}{cost.until_ready_s:>15.1f}{cost.cpu_s:>8.1f}{each:>13.1f}{quiet:>19.2f}"
+        print(row, flush=True)
 
 
 def measure(count: int, *, quiet_s: float) -> Cost:
