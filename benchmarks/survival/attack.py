@@ -81,9 +81,12 @@ async def _under_load(running: Running, plan: Plan, outcome: Outcome, say: Calla
     askers.begin(running.session)
     queue.begin()
     watching = asyncio.create_task(_watch(running, outcome.strikes))
-    async for strike in strikes(running, kills=plan.kills, seed=plan.seed, most_gap_s=plan.most_gap_s):
-        outcome.strikes.append(strike)
-        say(f"{strike.number:3} killed {strike.kind} {strike.name}")
+    try:
+        async for strike in strikes(running, kills=plan.kills, seed=plan.seed, most_gap_s=plan.most_gap_s):
+            outcome.strikes.append(strike)
+            say(f"{strike.number:3} killed {strike.kind} {strike.name}")
+    except TimeoutError:
+        outcome.faults.append(f"after {len(outcome.strikes)} kills there was none left to kill")
     outcome.faults += await _recovered(running, outcome.strikes)
     await queue.end()
     outcome.runs = await queue.until_final(limit_s=_RUNS_LIMIT_S)

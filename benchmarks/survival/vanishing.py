@@ -18,6 +18,7 @@ SLOT_LIMIT_S = 1.0
 _START_LIMIT_S = 240.0
 _FREE_LIMIT_S = 20.0
 _SETTLE_LIMIT_S = 90.0
+_SAMPLES = 10
 _MOST_TOKENS = {"sim": 400}
 _FEWER_TOKENS = 120
 _ENGINE_ARGS: dict[str, dict[str, object]] = {"vllm": {"max_num_seqs": 16}, "transformers": {}}
@@ -40,12 +41,16 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What was held at the start, after the warm-up, and in the end. `free_s`: until no engine computed any more."""
+    """What was held at the start, after the warm-up, and in the end. `free_s`: until no engine computed any more.
+
+    `memory`: MiB of each process, a few times while clients vanished.
+    """
 
     before: list[Holding] = field(default_factory=list)
     warm: list[Holding] = field(default_factory=list)
     after: list[Holding] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    memory: dict[str, list[float]] = field(default_factory=dict)
     free_s: float | None = None
     faults: list[str] = field(default_factory=list)
 
@@ -68,7 +73,9 @@ async def vanish(plan: Plan, *, home: Path, say: Callable[[str], None]) -> Outco
         outcome.warm = await holdings(running)
         say(f"{plan.clients} clients vanish for {plan.seconds:g} s")
         ghosts = _ghosts(running, plan, seed=plan.seed)
+        sampling = asyncio.create_task(_sample(running, outcome.memory, every_s=plan.seconds / _SAMPLES))
         await ghosts.haunt(plan.seconds)
+        sampling.cancel()
         outcome.free_s = await _until_free(running)
         outcome.left = ghosts.left
         say("waiting for idle connections to go")
@@ -79,6 +86,15 @@ async def vanish(plan: Plan, *, home: Path, say: Callable[[str], None]) -> Outco
     if ghosts.refused:
         outcome.faults.append(f"{ghosts.refused} connections were refused")
     return outcome
+
+
+async def _sample(running: Running, memory: dict[str, list[float]], *, every_s: float) -> None:
+    """Note what each process holds, until cancelled: one that grows all the while shows here first."""
+    while True:
+        await asyncio.sleep(every_s)
+        for one in await asyncio.to_thread(running.processes):
+            if not one.is_zombie:
+                memory.setdefault(one.kind, []).append(one.rss_bytes / 2**20)
 
 
 def _ghosts(running: Running, plan: Plan, *, seed: int) -> Ghosts:
@@ -123,6 +139,9 @@ def table_of(outcome: Outcome) -> list[str]:
         lines.append(f"{f'{one.kind} {one.name}':<26}  {mib:>18}  {fds:>14}  {tasks:>10}".rstrip())
     left = ", ".join(f"{count} {name}" for name, count in sorted(outcome.left.items()))
     free = "never" if outcome.free_s is None else f"{outcome.free_s:.2f} s"
-    lines += ["", f"clients left: {left}", f"engine free after the last one left: {free}"]
+    grown = "; ".join(
+        f"{kind} {' '.join(f'{mib:.0f}' for mib in seen)}" for kind, seen in sorted(outcome.memory.items())
+    )
+    lines += ["", f"MiB meanwhile: {grown}", f"clients left: {left}", f"engine free after the last one left: {free}"]
     lines += [f"FAULT: {fault}" for fault in outcome.faults]
     return [*lines, "FAILED" if outcome.faults else "PASSED"]
