@@ -9,6 +9,7 @@ from gateway_rig import GOOD, gateway, streaming
 from tokenforge.domain.errors import PortInUse
 from tokenforge.telemetry.metrics_server import metrics_served
 from tokenforge.telemetry.page import new_registry
+from tokenforge.telemetry.targets import MetricsTarget, TargetFiles
 
 
 async def read(url: str) -> tuple[int, str]:
@@ -47,3 +48,11 @@ async def test_discovery_is_in_the_openapi_document(tmp_path: Path) -> None:
     async with gateway(tmp_path) as rig:
         _, document, _ = await rig.get("/openapi.json")
         assert document["paths"]["/metrics/targets"]["get"]["responses"]["200"]
+
+
+async def test_gateways_that_share_a_port_are_listed_each_with_its_own_page(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as rig:
+        own = MetricsTarget(address="127.0.0.1:9", labels={"process": "gateway"})
+        with TargetFiles(tmp_path / "targets").said("gateway", own):
+            _, groups, _ = await rig.get("/metrics/targets")
+    assert [group["targets"] for group in groups if group["labels"]["process"] == "gateway"] == [["127.0.0.1:9"]]

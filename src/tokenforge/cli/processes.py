@@ -96,7 +96,8 @@ def run_gateway(listener: socket.socket, *, lifeline_fd: int | None) -> int:
         store = platform_store(settings)
         try:
             parts = make_gateway(settings, store, is_loopback=is_private)
-            await serve(parts, listener=listener, limits=Limits(connections=most_connections()))
+            async with metrics_told(settings, parts.registry, process="gateway"):
+                await serve(parts, listener=listener, limits=Limits(connections=most_connections()))
         finally:
             await store.close()
 

@@ -8,8 +8,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+
+from prometheus_client import CollectorRegistry
 
 from tokenforge import __version__
 from tokenforge.gateway.access_log import WELL_EVERY, AccessLog
@@ -66,6 +68,7 @@ class GatewayParts:
     demands: Demands
     hold_s: float = HOLD_S
     tracer: Tracer | None = None
+    registry: CollectorRegistry = field(default_factory=lambda: new_registry(__version__))
     logs_all: bool = False
     more: tuple[Operation, ...] = ()
     check_args: CheckArgs = any_args
@@ -98,7 +101,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         router=router,
         upstream=Upstream(),
         guard=ring,
-        metrics=GatewayMetrics(new_registry(__version__)),
+        metrics=GatewayMetrics(parts.registry),
         tracer=parts.tracer,
         refresh=feed.refresh,
         reporter=reporter,

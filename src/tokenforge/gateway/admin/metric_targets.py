@@ -45,10 +45,11 @@ class TargetRoutes:
         )  # fmt: skip
 
     async def targets(self, request: Request) -> Response:
-        """All that can be asked now; the gateway under the name by which it was asked."""
+        """All that can be asked now. Gateways that share a port say each where its own page is; else it is this one."""
         found = [*_workers(await self.deployments.list()), *self.files.living()]
         host = request.headers.get("host", "")
-        if _ADDRESS.fullmatch(host):
+        has_own = any(target.labels.get("process") == "gateway" for target in found)
+        if not has_own and _ADDRESS.fullmatch(host):
             found.insert(0, MetricsTarget(address=host, labels={"process": "gateway"}))
         return json_answer(discovery(found))
 

@@ -41,6 +41,13 @@ _TRAFFIC = Row(
             ),
         ),
         Panel(
+            title="Tokens delivered by the gateway",
+            text="By the engines' own count, or the events of streams that were cut.",
+            queries=(
+                Query(expr=rate(platform.HTTP_TOKENS, by=("kind", "source")), legend="{{kind}}, counted by {{source}}"),
+            ),
+        ),
+        Panel(
             title="Why generations ended",
             text="By the engine; `length` is the limit that was asked for.",
             unit="reqps",
