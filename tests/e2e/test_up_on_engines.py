@@ -6,6 +6,7 @@ import functools
 import json
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,23 @@ def test_a_seed_repeats_a_drawn_answer_on_the_engine_that_can(client: openai.Ope
     asked: Any = {"model": MODEL, "prompt": "a", "max_tokens": 20, "temperature": 1, "seed": 5}
     texts = {client.completions.create(**asked, extra_headers=on("vllm")).choices[0].text for _ in range(2)}
     assert len(texts) == 1
+
+
+def test_an_argument_that_an_engine_does_not_know_is_told_with_the_nearest_within_seconds(platform: Up) -> None:
+    body = {"model": MODEL, "runtime": "transformers", "engine_args": {"max_batch_tokenz": 64}, "name": "wrong"}
+    assert platform.call("POST", "/deploy", body)[0] == 202
+    wait_for(lambda: bool(cause_of(platform, "wrong")), limit_s=200)
+    cause = cause_of(platform, "wrong")
+    platform.call("DELETE", "/deployments/wrong")
+    assert (cause["reason"], "did you mean max_batch_tokens?" in cause["message"]) == ("EngineFailed", True)
+    died = next(line for line in cause["last_words"] if "engine failed" in line).split(" ", 1)[0]
+    assert (datetime.fromisoformat(cause["since"]) - datetime.fromisoformat(died)).total_seconds() < 5.0
+
+
+def cause_of(platform: Up, name: str) -> dict[str, Any]:
+    """The condition that says what is wrong with its health; empty while nothing is."""
+    conditions = platform.call("GET", f"/deployments/{name}")[1]["conditions"]
+    return next((c for c in conditions if c["type"] == "Healthy" and c["status"] == "False"), {})
 
 
 def test_what_an_engine_cannot_do_is_a_bad_request_that_names_both(client: openai.OpenAI) -> None:
