@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def measure(folder: Path, *, requests: int, tokens: int, trials: int) -> None:
         with get_context("spawn").Pool(1) as pool:
             journals, took_s = pool.apply(write_journals, (folder, trial, requests // trials, tokens))
         writing_s += took_s
-        reading_s += timed(lambda one=trial, paths=journals: keep(log, one, paths))[0]
+        reading_s += timed(partial(keep, log, trial, journals))[0]
     benchmark = Benchmark(models=(), runtimes=(), workloads=(workload,), trials=trials)
     around = Circumstances(id="million", created_at="2026-01-01T00:00:00Z", command="", tool={}, environment={})
     outcome_s = timed(lambda: write_outcome(folder, benchmark, [log], circumstances=around))[0]

@@ -1,6 +1,6 @@
 """Kill or freeze a process at every step of writing a run, on a real PostgreSQL and a real S3; then look around.
 
-    python benchmarks/store/kills.py --kills 200 --freezes 50 --seed 1
+    PYTHONPATH=benchmarks:dev python benchmarks/store/kills.py --kills 200 --freezes 50 --seed 1
 
 A leader runs a queued benchmark and is killed (`kill -9`) or frozen (SIGSTOP, past its lease) at a step that is drawn
 for each; another takes over. A frozen one is woken when the other has ended. Each time, and over all at the end:
@@ -71,6 +71,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--freezes", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=60.0, help="end after so long, wherever it is")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,7 +82,8 @@ def main() -> int:
             s3.start()
             tally = torment(
                 make_site(folder, database_url=postgres.url(), artifacts_url=s3.url(), env=dict(s3.env())),
-                kills=asked.kills, freezes=asked.freezes, seed=asked.seed, say=print,
+                kills=asked.kills, freezes=asked.freezes, seed=asked.seed, say=tell,
+                limit_s=asked.minutes * 60,
             )  # fmt: skip
         finally:
             s3.stop()
@@ -91,6 +93,12 @@ def main() -> int:
     print(f"{'FAILED' if tally.wrong else 'passed'}: {dict(tally.at)}, ends {dict(tally.states)}, "
           f"taken up {dict(tally.taken_up)}, over at most {max(tally.takeover_s, default=0):.1f} s after")  # fmt: skip
     return 1 if tally.wrong else 0
+
+
+def tell(line: str) -> None:
+    """To who looks on, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def make_site(folder: Path, *, database_url: str, artifacts_url: str, env: dict[str, str]) -> Site:
@@ -109,13 +117,19 @@ def make_site(folder: Path, *, database_url: str, artifacts_url: str, env: dict[
     return Site(database_url=database_url, artifacts_url=artifacts_url, env=env, work=folder / "work", load=load)
 
 
-def torment(site: Site, *, kills: int, freezes: int, seed: int, say: Callable[[str], None]) -> Tally:
-    """Kill and freeze so often, in an order and at steps drawn from `seed`."""
+def torment(
+    site: Site, *, kills: int, freezes: int, seed: int, say: Callable[[str], None], limit_s: float = 3600.0
+) -> Tally:
+    """Kill and freeze so often, in an order and at steps drawn from `seed`; for `limit_s` at most."""
     chance, tally = random.Random(seed), Tally()
     asyncio.run(_prepare(site))
     kinds = [signal.SIGKILL] * kills + [signal.SIGSTOP] * freezes
     chance.shuffle(kinds)
+    end_s = time.monotonic() + limit_s
     for number, kind in enumerate(kinds):
+        if time.monotonic() > end_s:
+            say(f"ended after {number} of {len(kinds)}: the time was up")
+            break
         step = chance.randint(1, STEPS)
         identity = f"b{number:04d}"
         asyncio.run(_enqueue(site, identity))
@@ -123,10 +137,11 @@ def torment(site: Site, *, kills: int, freezes: int, seed: int, say: Callable[[s
         state, taken_up, wrong = _in_child(_check, site, identity)
         tally.states[state] += 1
         tally.taken_up[taken_up] += 1
-        tally.wrong += [f"{identity}, {kind.name} at step {step}: {line}" for line in wrong]
+        for line in wrong:
+            tally.wrong.append(f"{identity}, {kind.name} at step {step}: {line}")
+            say(f"WRONG: {tally.wrong[-1]}")
         if number % 10 == 9:
             say(f"{number + 1} of {len(kinds)}, {len(tally.wrong)} wrong")
-            sys.stdout.flush()
     tally.wrong += _in_child(_check_all, site, len(kinds))
     return tally
 
