@@ -20,6 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import uvloop
+
 from gateway.fire import under_fire
 from gateway.measure import Gateway, load, started, upstream
 from gateway.peers import DIRECT, PEERS, Peer
@@ -160,7 +162,8 @@ def main() -> int:
         print(text)
     if asked.only:
         return 0
-    return asyncio.run(under_fire(streams=1_000 if asked.quick else 10_000, minutes=asked.minutes))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(under_fire(streams=1_000 if asked.quick else 10_000, minutes=asked.minutes))
 
 
 def _parser() -> argparse.ArgumentParser:

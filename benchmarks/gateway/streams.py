@@ -16,6 +16,8 @@ from tokenforge.protocol.listening import bind
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
 _LIMIT_S = 300.0
+_OPENING = 32
+"""So many are opened at a time: client, server, pool and upstream share one loop here."""
 
 
 def events_of(number: int) -> list[bytes]:
@@ -59,7 +61,7 @@ async def differing_streams(number: int) -> int:
         listener = bind("127.0.0.1", 0)
         await server.start(listener)
         port = listener.getsockname()[1]
-        opening = asyncio.Semaphore(500)
+        opening = asyncio.Semaphore(_OPENING)
         left = [number]
         results = await asyncio.gather(*(_is_equal(one, port, opening, gate, left) for one in range(number)))
         await server.end(limit_s=1.0)

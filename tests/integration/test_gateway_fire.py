@@ -1,6 +1,7 @@
 """The server under fire: the corpus beside a real nginx, streams by the hundred, requests cut and changed at random."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from gateway.corpus import CASES
 from gateway.fire import differences_from_nginx, random_bytes
 from gateway.streams import differing_streams
-from gateway.wire import Heard, hear
+from gateway.wire import Echo, Heard, Wire, hear
+from tokenforge.gateway.http.connection import Connection
+from tokenforge.gateway.http.server import HttpServer
 
 PATHS = st.text(alphabet="abc/%2e.", max_size=6).map(lambda text: f"/{text}")
 BODIES = st.binary(max_size=60)
@@ -33,6 +36,19 @@ async def test_hundreds_of_streams_at_once_are_byte_for_byte_what_their_worker_s
 @on_uvloop
 async def test_bytes_changed_at_random_end_in_an_answer_or_a_refusal() -> None:
     assert await random_bytes(seconds=2.0, seed=7) > 10
+
+
+async def test_a_connection_that_closed_under_its_answer_is_looked_at_like_any_other() -> None:
+    server = HttpServer(Echo(), new_id=lambda: "id", clock=time.monotonic, wall_s=lambda: 0.0)
+    connection, wire = Connection(server), Wire()
+    connection.connection_made(wire)
+    connection.data_received(counted(1, b"a").replace(b"Host: a", b"Host: a\r\nConnection: close"))
+    wire.is_ended = True
+    for _ in range(5):
+        await asyncio.sleep(0)
+    connection.check(server.now_s + 1000.0)
+    connection.connection_lost(None)
+    await server.end(limit_s=0.0)
 
 
 def heard(pieces: Sequence[bytes]) -> Heard:

@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif self.phase is Phase.LINGER and waited_s > limits.linger_s:
             self._transport.abort()
-        elif self.phase is Phase.BUSY and self._exchanges[0].until_s < now_s:
+        elif self.phase is Phase.BUSY and self._exchanges and self._exchanges[0].until_s < now_s:
             self._exchanges[0].expire()
         if self.is_slow and now_s - self.slow_since_s > limits.stall_s:
             self._transport.abort()

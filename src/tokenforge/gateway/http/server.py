@@ -107,6 +107,6 @@ class HttpServer:
     def _look(self) -> None:
         self.now_s = self._clock()
         self.date_line = f"date: {formatdate(self._wall_s(), usegmt=True)}\r\n".encode()
+        self._looking = self.loop.call_later(_LOOK_EVERY_S, self._look)  # first: an error in one check ends no other
         for connection in tuple(self._connections):
             connection.check(self.now_s)
-        self._looking = self.loop.call_later(_LOOK_EVERY_S, self._look)
