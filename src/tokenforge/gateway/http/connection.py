@@ -262,6 +262,7 @@ class Connection(asyncio.Protocol):
             if is_open:
                 exchange.outcome, exchange.status = problem.code, problem.status
                 self.server.app.left(exchange)
+            exchange.forget_body()
         self._refusal = self.server.refusal(problem, path=path, identity=identity)
         if not self._exchanges:
             self._say_refusal()

@@ -55,6 +55,10 @@ class Exchange:
         self.fields = head.fields
         self.scope: Scope = {FIELDS: head.fields}
 
+    def forget_body(self) -> None:
+        """It is refused: the error that says so may live on for a while, and hold this."""
+        self.body, self._gathered = b"", None
+
     def add(self, part: bytes) -> None:
         """A part of its body has come."""
         if not self.size:
