@@ -80,6 +80,15 @@ def test_a_pod_that_drains_does_not_count_and_gets_no_requests() -> None:
     assert str(observed.replicas[0].phase) == "draining"
 
 
+def test_the_last_one_that_leaves_is_sent_requests_until_another_serves() -> None:
+    leaving = pod("old", template="old", phase=WorkerPhase.DRAINING, stopping_since_s=5.0, info=INFO)
+    coming = pod("new", phase=WorkerPhase.LOADING)
+    gap = seen(standing(leaving, coming), replace(deployment_of(), observed=_starting()))
+    assert {r.id: str(r.phase) for r in gap.replicas} == {"old": "ready", "new": "loading"}
+    over = seen(standing(leaving, pod("new")), replace(deployment_of(), observed=_starting()))
+    assert {r.id: str(r.phase) for r in over.replicas} == {"old": "draining", "new": "ready"}
+
+
 def test_the_cause_of_a_pod_is_told_while_none_serves_and_while_some_do() -> None:
     broken = pod(
         "b", phase=WorkerPhase.STARTING, cause="0/3 nodes: 3 Insufficient nvidia.com/gpu", code="unschedulable"

@@ -116,15 +116,21 @@ def _phase(deployment: Deployment, *, wanted: int, ready: int, serving: int, has
 
 
 def _replicas(deployment: Deployment, world: ClusterWorld) -> tuple[Replica, ...]:
-    """Those of the newest generation bear the template of its spec, as workers of a machine do."""
+    """Those of the newest generation bear the template of its spec, as workers of a machine do.
+
+    While no other serves, one that leaves is still sent requests: it takes them for a while, and the one that comes in
+    its place may be ready before it is known what its engine is.
+    """
     since = {replica.id: replica.ready_since_s for replica in deployment.observed.replicas}
     pods = () if world.standing is None else world.standing.pods
     current = {pod.name for pod in _sorted(deployment, world.standing)[0]}
+    is_served = deployment.is_deleting or any(pod.phase is WorkerPhase.READY for pod in pods)
+    last = {pod.name for pod in pods if not is_served and pod.phase is WorkerPhase.DRAINING and pod.info is not None}
     return tuple(
         Replica(
             id=pod.name,
             template=deployment.spec.template if pod.name in current else pod.labels.get(TEMPLATE_LABEL, ""),
-            phase=ReplicaPhase(pod.phase.value),
+            phase=ReplicaPhase.READY if pod.name in last else ReplicaPhase(pod.phase.value),
             url=pod.url,
             info=pod.info,
             ready_since_s=(since.get(pod.name) or world.now_s) if pod.phase is WorkerPhase.READY else 0.0,

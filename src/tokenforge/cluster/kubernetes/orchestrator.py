@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenforge.cluster.base import Standing
 from tokenforge.cluster.kubernetes.api import Api
-from tokenforge.cluster.kubernetes.pods import is_ready, life_of, sighting_of, url_of, workload_cause
+from tokenforge.cluster.kubernetes.pods import answers, life_of, sighting_of, url_of, workload_cause
 from tokenforge.cluster.kubernetes.reflector import Reflector
 from tokenforge.cluster.kubernetes.resources import collection, path_of, read_features
 from tokenforge.cluster.kubernetes.worker_infos import Ask, WorkerInfos
@@ -108,7 +108,7 @@ class KubernetesOrchestrator:
             raise ClusterUnreachable("the cluster has not been looked at yet" if cause is None else str(cause))
         pods = _by_deployment(self._held("pods").values())
         workloads = _by_deployment(self._held("workloads").values())
-        self._infos.want({life_of(pod): url_of(pod) for group in pods.values() for pod in group if is_ready(pod)})
+        self._infos.want({life_of(pod): url_of(pod) for group in pods.values() for pod in group if answers(pod)})
         killings = _killings(self._held("events").values())
         return {
             identity: self._standing(workloads.get(identity, []), pods.get(identity, []), killings)

@@ -58,8 +58,12 @@ def sighting_of(pod: JsonObject, *, info: RuntimeInfo | None, killing: str | Non
 
 def is_ready(pod: JsonObject) -> bool:
     """Whether its node says that it takes requests, and nobody asked for its end."""
-    conditions = _conditions(pod)
-    return conditions.get("Ready", {}).get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
+    return answers(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def answers(pod: JsonObject) -> bool:
+    """Whether its node says that it takes requests, be its end asked for or not."""
+    return _conditions(pod).get("Ready", {}).get("status") == "True"
 
 
 def url_of(pod: JsonObject) -> str:
