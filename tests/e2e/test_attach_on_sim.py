@@ -71,7 +71,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             "POST", "/deploy", {"model": MODEL, "runtime": "openai", "engine_args": args, "name": "a"}
         )
         assert (status, body["desired"]["engine_args"]["api_key"]) == (202, "(hidden)")
-        wait_for(lambda: all(model["ready"] for model in made.call("GET", "/v1/models")[1]["data"]), limit_s=30)
+        wait_for(lambda: [m["ready"] for m in made.call("GET", "/v1/models")[1]["data"]] == [True], limit_s=30)
         yield made
     server.shutdown()
     server.server_close()
