@@ -29,16 +29,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def folder(tmp_path: Path) -> AsyncIterator[Path]:
     place = tmp_path / "fleet"
     await asyncio.to_thread(place.mkdir)
+    others = children()
     yield place
     await asyncio.to_thread(end_fleet, tmp_path / "fleet", limit_s=0.0)
-    await asyncio.to_thread(reap_children)
+    await asyncio.to_thread(reap, children() - others)
 
 
-def reap_children() -> None:
-    """Those whose fleet went with its test."""
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
-            os.waitpid(child.pid, 0)
+def children() -> frozenset[int]:
+    return frozenset(child.pid for child in psutil.Process().children())
+
+
+def reap(pids: frozenset[int]) -> None:
+    """Those whose fleet went with its test; a server that serves other tests lives on."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 def launch(model: Path, name: str = "w", *, python: str = sys.executable, **args: object) -> Launch:
