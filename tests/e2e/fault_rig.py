@@ -102,7 +102,7 @@ def wait_for(condition: Callable[[], object], *, limit_s: float = 30) -> None:
 
 def trial_began(out: Path, position: int) -> Callable[[], bool]:
     """Whether the load of the trial at this place in the order has begun to be answered."""
-    place = f"*/trial-{position:03d}/*.journal"
+    place = f"*/*/trial-{position:03d}/*.journal"
     return lambda: any(path.stat().st_size > 1000 for path in (out / "journals").glob(place))
 
 

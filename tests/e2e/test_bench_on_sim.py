@@ -62,7 +62,7 @@ def running(tmp_path: Path, command_env: dict[str, str]) -> Iterator[Start]:
         )  # fmt: skip
         started.append(process)
         journals = tmp_path / "out" / "journals"
-        wait_for(lambda: any(p.stat().st_size > 2000 for p in journals.glob("*/trial-*/*.journal")))
+        wait_for(lambda: any(p.stat().st_size > 2000 for p in journals.glob("*/*/trial-*/*.journal")))
         return process
 
     yield start
