@@ -1,5 +1,6 @@
 """A platform under load that a real Prometheus watches: deployments, a benchmark, errors, a death, a rollout."""
 
+import io
 import json
 import os
 import signal
@@ -60,7 +61,7 @@ def observed(folder: Path, *, runtimes: Sequence[str], qps: float, duration_s: i
             _disturb(platform, until=lambda: _status(platform, run) in _OVER)
             assert _status(platform, run) == "succeeded", platform.call("GET", f"/benchmarks/{run}")[1]
             time.sleep(2)
-            rows = pq.read_table(next((home / "platform" / "runs").rglob("requests.parquet"))).to_pylist()
+            rows = _requests(platform, run)
             yield Observed(prometheus=watching, platform=platform, since_s=since_s, until_s=time.time(), requests=rows)
 
 
@@ -85,6 +86,13 @@ def _benchmark(platform: Up, runtimes: Sequence[str], *, qps: float, duration_s:
     assert status == 202, queued
     identity: str = queued["id"]
     return identity
+
+
+def _requests(platform: Up, benchmark: str) -> Sequence[Mapping[str, Any]]:
+    """Every request of a benchmark, from the record that the platform keeps."""
+    run = platform.call("GET", f"/benchmarks/{benchmark}")[1]["runs"][0]["id"]
+    with urllib.request.urlopen(f"{platform.url}/runs/{run}/artifacts/requests.parquet", timeout=20) as answer:
+        return pq.read_table(io.BytesIO(answer.read())).to_pylist()
 
 
 def _status(platform: Up, run: str) -> str:

@@ -2,8 +2,11 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -129,6 +132,8 @@ def test_a_model_that_never_comes_up_is_told_at_the_limit(tmp_path: Path) -> Non
 @pytest.fixture(scope="module")
 def on_engines(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Up]:
     """One with the environments that were made once, where `transformers` cannot be imported."""
+    installing = [sys.executable, "-m", "tokenforge.cli", "runtimes", "install", "transformers"]
+    subprocess.run(installing, env={**os.environ, "TOKENFORGE_HOME": str(home)}, check=True, timeout=500)
     own, broken = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("path")
     (broken / "transformers").mkdir()
     (broken / "transformers" / "__init__.py").write_text("raise ImportError('libfoo.so.1: cannot open shared object')")
