@@ -17,6 +17,7 @@ from openai_rig import DONE, PLAIN, Server, ask, event, read, runtime_of, servin
 from tokenforge.domain.errors import EngineDead, EngineError, InvalidInput, InvalidRequest
 from tokenforge.domain.generation import Chunk, FinishReason
 from tokenforge.domain.worker import RuntimeSpec
+from tokenforge.runtimes import openai_guard
 from tokenforge.runtimes.openai import OpenAIRuntime
 
 # A server in one line of Python: lists `m`, is healthy, and has a child, as engines do.
@@ -60,6 +61,11 @@ def commanded(*words: str, **args: object) -> OpenAIRuntime:
 
 def own_server() -> OpenAIRuntime:
     return commanded(sys.executable, "-c", SERVER, "{port}", "{model}", prompt_form="token_ids")
+
+
+def guards() -> list[psutil.Process]:
+    """The commands that are watched from here; servers of other tests may be children of this process too."""
+    return [child for child in psutil.Process().children() if openai_guard.__file__ in child.cmdline()]
 
 
 async def stay_healthy(runtime: OpenAIRuntime) -> None:
@@ -233,7 +239,7 @@ async def test_a_command_is_started_with_its_port_and_model_and_stopped_with_its
     runtime = own_server()
     info = await runtime.start()
     await runtime.health()
-    pids = [process.pid for process in psutil.Process().children(recursive=True)]
+    pids = [one.pid for guard in guards() for one in (guard, *guard.children(recursive=True))]
     await runtime.close(1.0)
     assert info.model == "the-model"
     assert len(pids) >= 3
@@ -243,7 +249,7 @@ async def test_a_command_is_started_with_its_port_and_model_and_stopped_with_its
 async def test_a_command_that_ends_is_a_dead_engine_with_its_last_words() -> None:
     runtime = own_server()
     await runtime.start()
-    guard = psutil.Process().children()[0]
+    (guard,) = guards()
     child = guard.children(recursive=True)[-1]
     guard.children()[0].kill()
     with pytest.raises(EngineDead, match=r"exit code 137: child \d+"):
@@ -278,7 +284,7 @@ async def test_a_server_that_ignores_sigterm_is_killed() -> None:
     runtime = commanded(sys.executable, "-c", deaf, start_limit_s=1.0)
     with pytest.raises(EngineError):
         await runtime.start()
-    pids = [process.pid for process in psutil.Process().children(recursive=True)]
+    pids = [one.pid for guard in guards() for one in (guard, *guard.children(recursive=True))]
     await asyncio.wait_for(runtime.close(0.0), 10)
     await until_gone(*pids)
 
@@ -291,7 +297,7 @@ async def test_closing_before_or_during_the_start_is_safe() -> None:
     start.cancel()
     await asyncio.wait({start})
     await other.close(0.0)
-    assert not psutil.Process().children()
+    assert not guards()
 
 
 def test_the_server_ends_when_its_owner_is_killed() -> None:
