@@ -98,10 +98,23 @@ def up(home: Path, arguments: Sequence[str] = (), /, **settings: str) -> Iterato
             left.kill()
 
 
+def own_home(folder: Path, home: Path) -> Path:
+    """`folder` as a home of its own, with the environments of `home`, which are made once."""
+    (home / "environments").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    (folder / "environments").symlink_to(home / "environments")
+    return folder
+
+
 def is_live(url: str) -> bool:
     """Whether a gateway answers there."""
+    return answers(f"{url}/health/live")
+
+
+def answers(url: str) -> bool:
+    """Whether something answers 200 there."""
     try:
-        with urllib.request.urlopen(f"{url}/health/live", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

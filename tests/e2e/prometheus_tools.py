@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_rig import free_port, wait_for
+from platform_rig import answers, free_port, wait_for
 
 _CACHE = Path.home() / ".cache" / "tokenforge" / "prometheus"
 _PACKAGES = ("prometheus", "prometheus-alertmanager")
@@ -110,7 +110,7 @@ def _running(command: Sequence[str], log: Path, *, ready_url: str) -> Iterator[N
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, "GOMAXPROCS": "1"})
     try:
-        wait_for(lambda: _answers(ready_url), limit_s=30)
+        wait_for(lambda: answers(ready_url), limit_s=30)
         yield
     finally:
         process.terminate()
@@ -119,11 +119,3 @@ def _running(command: Sequence[str], log: Path, *, ready_url: str) -> Iterator[N
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_rig import Up, up, wait_for
+from platform_rig import Up, own_home, up, wait_for
 
 from tokenforge.models.synthetic import make_synthetic
 
@@ -134,11 +134,10 @@ def on_engines(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator
     """One with the environments that were made once, where `transformers` cannot be imported."""
     installing = [sys.executable, "-m", "tokenforge.cli", "runtimes", "install", "transformers"]
     subprocess.run(installing, env={**os.environ, "TOKENFORGE_HOME": str(home)}, check=True, timeout=500)
-    own, broken = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("path")
+    broken = tmp_path_factory.mktemp("path")
     (broken / "transformers").mkdir()
     (broken / "transformers" / "__init__.py").write_text("raise ImportError('libfoo.so.1: cannot open shared object')")
-    (own / "environments").symlink_to(home / "environments")
-    with up(own, PYTHONPATH=str(broken)) as made:
+    with up(own_home(tmp_path_factory.mktemp("home"), home), PYTHONPATH=str(broken)) as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 The API server is a twin, and with --kubeconfig also a real one.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +10,9 @@ from pathlib import Path
 import pytest
 from cluster_rig import Cluster, cluster
 from platform_rig import Up, up, wait_for
-from test_rolling_on_sim import CLIENTS, is_whole
+from stream_load import streams_during
 
+CLIENTS = 4
 PACE = {"drain_s": 10, "leave_s": 1, "start_s": 60}
 HASTY = {"drain_s": 0, "leave_s": 0, "start_s": 60}
 
@@ -70,27 +70,14 @@ def test_without_draining_the_same_change_cuts_streams_and_a_crash_is_told(
 
 def change_under_load(here: Up, there: Cluster) -> list[bool]:
     """Change the revision while clients stream; for each stream whether it was whole."""
-    streams: list[bool] = []
-    stop = threading.Event()
 
-    def load() -> None:
-        while not stop.is_set():
-            streams.append(is_whole(here.url))
-
-    clients = [threading.Thread(target=load) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    try:
-        wait_for(lambda: len(streams) >= CLIENTS, limit_s=30)
+    def change() -> None:
         before = set(there.pods())
         assert here.call("PATCH", "/deployments/tiny", {"revision": "2"})[0] == 202
         wait_for(lambda: not before & set(there.pods()), limit_s=120)
         assert here.call("GET", "/deployments/tiny")[1]["observed"]["generation"] == 2
-    finally:
-        stop.set()
-        for client in clients:
-            client.join(40)
-    return streams
+
+    return streams_during(change, here.url, clients=CLIENTS)
 
 
 def _reason(here: Up) -> str:

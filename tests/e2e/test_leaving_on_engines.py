@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platform_rig import Up, up, wait_for
+from platform_rig import Up, own_home, up, wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -26,10 +26,7 @@ LONG = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 1900, "ignore_eo
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Up]:
     """A home of its own, with the environments that were made once; both engines come up side by side."""
-    own = tmp_path_factory.mktemp("home")
-    (home / "environments").mkdir(parents=True, exist_ok=True)
-    (own / "environments").symlink_to(home / "environments")
-    with up(own) as made:
+    with up(own_home(tmp_path_factory.mktemp("home"), home)) as made:
         for runtime, slots in ONE_SLOT.items():
             words = ("deploy", "synthetic:tiny", "--runtime", runtime, "--name", runtime, "--engine-arg", slots)
             done = made.run(*words, "--no-wait", timeout_s=60)

@@ -8,6 +8,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from observed_rig import Observed, observed
+from platform_rig import own_home
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenforge.telemetry.boards.alerts import ALERTS
@@ -34,10 +35,8 @@ QUERIES = [
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Observed]:
     folder = tmp_path_factory.mktemp("observed")
-    (home / "environments").mkdir(parents=True, exist_ok=True)
-    (folder / "home").mkdir()
-    (folder / "home" / "environments").symlink_to(home / "environments")
-    with observed(folder, runtimes=["transformers", "vllm"], qps=4, duration_s=15, home=folder / "home") as found:
+    own = own_home(folder / "home", home)
+    with observed(folder, runtimes=["transformers", "vllm"], qps=4, duration_s=15, home=own) as found:
         yield found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 import pytest
-from platform_rig import Up, up, wait_for
+from platform_rig import Up, own_home, up, wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -37,10 +37,7 @@ def infer(runtime: str, *, stream: bool) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Up]:
     """A home of its own, with the environments that were made once; both deployed by `POST /deploy`."""
-    own = tmp_path_factory.mktemp("home")
-    (home / "environments").mkdir(parents=True, exist_ok=True)
-    (own / "environments").symlink_to(home / "environments")
-    with up(own) as made:
+    with up(own_home(tmp_path_factory.mktemp("home"), home)) as made:
         for runtime in RUNTIMES:
             status, body = made.call("POST", "/deploy", {"model": MODEL, "runtime": runtime, "quant": "fp32"})
             assert (status, body["name"]) == (202, f"tiny-{runtime}")

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tokenforge.telemetry.accelerators import chosen, find_gpus, follow_gpus, reasons_in
+from tokenforge.bench.gpu_cards import find_cards
+from tokenforge.telemetry.accelerators import follow_gpus, reasons_in
+from tokenforge.telemetry.gpus import chosen, find_gpus
 
 UUIDS = ["GPU-aaaa", "GPU-bbbb"]
 
@@ -23,6 +25,7 @@ def driver(*, refuses: frozenset[str] = frozenset(), cards: int = 2) -> ModuleTy
         "nvmlDeviceGetCount": lambda: cards,
         "nvmlDeviceGetHandleByIndex": lambda index: index,
         "nvmlDeviceGetUUID": lambda card: UUIDS[card].encode(),
+        "nvmlDeviceGetName": lambda card: b"NVIDIA Twin",
         "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=2**30, total=2**36),
         "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=75),
         "nvmlDeviceGetPowerUsage": lambda card: 300_000 + 100_000 * card,
@@ -100,3 +103,24 @@ def test_visible_devices_are_read_as_cuda_reads_them(visible: str | None, cards:
 def test_reasons_are_named_by_the_bits_of_the_driver() -> None:
     assert reasons_in(0x41) == {"idle", "hw_thermal"}
     assert reasons_in(0) == frozenset()
+
+
+def test_a_trial_samples_the_same_cards_in_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver())
+    (card,) = find_cards("GPU-bbbb")
+    sample = card.read()
+    assert sample is not None
+    assert (card.index, card.name) == (1, "NVIDIA Twin")
+    told = (sample.power_w, sample.energy_j, sample.memory_bytes, sample.utilisation)
+    assert told == (400, 5239, 2**30, 0.75)
+
+
+def test_a_card_without_an_energy_counter_is_sampled_and_one_without_power_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver(refuses=frozenset({"nvmlDeviceGetTotalEnergyConsumption"})))
+    sample = find_cards("0")[0].read()
+    assert sample is not None
+    assert sample.energy_j is None
+    monkeypatch.setitem(sys.modules, "pynvml", driver(refuses=frozenset({"nvmlDeviceGetPowerUsage"})))
+    assert find_cards("0")[0].read() is None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tokenforge.bench.gpu_watch import Card, GpuWatch, Sample, summed, watch_gpus
-from tokenforge.bench.nvml import chosen
+from tokenforge.telemetry.gpus import chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

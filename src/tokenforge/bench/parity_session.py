@@ -21,6 +21,7 @@ from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import InvalidInput, TokenForgeError, WorkerFailed
 from tokenforge.domain.model import ModelRef
+from tokenforge.domain.moments import moment_text
 from tokenforge.domain.parity import ParityResult, Recording, Reference, not_measured
 from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.models.resolve import ResolvedModel
@@ -174,7 +175,7 @@ def _write(
     document = to_plain(
         {
             "id": f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
-            "created_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "created_at": moment_text(now, "seconds"),
             "tool": read_tool(),
             "command": request.command,
             "ask": request.ask,

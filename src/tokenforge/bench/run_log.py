@@ -9,6 +9,7 @@ from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import TrialRecords
 from tokenforge.domain.benchmark_record import GpuReading, ServerReading, TrialRecord
 from tokenforge.domain.errors import RunInterrupted, TokenForgeError, WorkerFailed
+from tokenforge.domain.moments import moment_text
 from tokenforge.domain.plan import TrialPlan
 from tokenforge.domain.run import RunStatus
 from tokenforge.domain.workload import Workload
@@ -48,7 +49,7 @@ class RunLog:
             seed=plan.seed,
             plan_digest=plan.digest,
             planned_requests=len(plan.requests),
-            started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            started_at=moment_text(began),
             duration_s=result.recorded.last_end_ns / 1e9,
             notes=(*plan.notes, *notes),
             driver=result.reading,

@@ -23,7 +23,7 @@ from tokenforge.bench.driver.capacity import measure_capacity
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.environment import read_environment, read_pressure, read_tool, steal_share, throttled_share
 from tokenforge.bench.execute import Offering, open_logs, run_trials
-from tokenforge.bench.nvml import find_cards
+from tokenforge.bench.gpu_cards import find_cards
 from tokenforge.bench.plan import check_workloads
 from tokenforge.bench.run_log import RunLog
 from tokenforge.bench.targets import Kit, Target, find_model, start_target
@@ -31,6 +31,7 @@ from tokenforge.bench.withdrawn import NOTHING_WITHDRAWN, Withdrawn
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.calibration import Calibration
 from tokenforge.domain.canonical import to_plain
+from tokenforge.domain.moments import moment_text
 from tokenforge.domain.parity import ParityResult
 from tokenforge.models.resolve import ResolvedModel
 from tokenforge.models.tokenizers import load_tokenizer
@@ -182,7 +183,7 @@ async def finish(
     environment = {**read_environment(), **facts, "pressure": pressure}
     circumstances = Circumstances(
         id=f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
-        created_at=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created_at=moment_text(now, "seconds"),
         command=request.command,
         tool=read_tool(),
         environment=environment,

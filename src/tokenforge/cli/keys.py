@@ -15,6 +15,7 @@ from tokenforge.cli.deployments import api_of
 from tokenforge.cli.platform_places import platform_store
 from tokenforge.cli.show import print_json, print_table
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.moments import moment_text
 from tokenforge.gateway.guard import is_loopback
 from tokenforge.protocol.keys import RANDOM_BYTES, key_answer, mint, parse_key
 from tokenforge.settings import read_settings
@@ -28,7 +29,7 @@ def create(body: Mapping[str, object], *, server: str | None, as_json: bool) -> 
     if (named := server or read_settings().server) is not None:
         answer: dict[str, Any] = api_of(named).call("POST", "/keys", body)
     else:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = moment_text(datetime.now(UTC))
         made, token = mint(parse_key(body), random=os.urandom(RANDOM_BYTES), now=now)
         _here(lambda keys: keys.add(made))
         answer = {**key_answer(made), "key": token}

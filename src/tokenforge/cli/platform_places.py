@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokenforge.cli.server import platform_folder
 from tokenforge.domain.ids import uuid7
+from tokenforge.domain.moments import moment_text
 from tokenforge.settings import Settings
 from tokenforge.store.archive import Archive
 from tokenforge.store.blobs.opening import open_blobs
@@ -48,4 +49,4 @@ def new_id() -> str:
 
 def now_text() -> str:
     """Now as RFC 3339 UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment_text(datetime.now(UTC))

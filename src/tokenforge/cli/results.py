@@ -10,6 +10,7 @@ from tokenforge.cli import remembered
 from tokenforge.cli.show import print_json, print_table
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.kept import KeptBenchmark
+from tokenforge.domain.moments import moment_text
 from tokenforge.domain.run import RunStatus
 from tokenforge.report.markdown import render_markdown
 from tokenforge.store.artifacts import REPORT_FILE
@@ -134,4 +135,4 @@ def _before(said: str, *, now: datetime) -> str:
         fault = Fault(field="--older-than", value=said, message="is not an age", hint="write for example 90d or 12h")
         raise InvalidInput([fault], source="the command")
     then = now - timedelta(**{_UNITS[found[2]]: int(found[1])})
-    return then.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment_text(then, "seconds")

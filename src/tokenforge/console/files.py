@@ -4,6 +4,7 @@ They hold no data, so they are given to anybody. What the page shows it asks of 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 PAGE = "index.html"
@@ -33,8 +34,9 @@ class ConsoleFile:
     media_type: str
 
 
+@cache
 def console_files() -> dict[str, ConsoleFile]:
-    """All files by name."""
+    """All files by name, read once."""
     found = {}
     for entry in files("tokenforge.console").joinpath("static").iterdir():
         suffix = entry.name[entry.name.rfind(".") :]

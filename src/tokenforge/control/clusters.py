@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tokenforge.cluster.base import Orchestrator, Standing
 from tokenforge.control.decision import Remove, Withdraw
 from tokenforge.control.settle import ClusterWorld, settle
-from tokenforge.control.telling import tell_conditions, time_text
+from tokenforge.control.telling import Teller, time_text
 from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
 from tokenforge.domain.errors import ClusterUnreachable, LeaseLost, TokenForgeError
 from tokenforge.store.base import Deployments, Events, Lease, Observations
@@ -114,11 +114,8 @@ class ClusterControl:
         now_s = self.clock()
         world = ClusterWorld(standing=standing, refusal=refusal, is_new=is_new, now_s=now_s, now=time_text(now_s))
         decision = settle(deployment, world)
-        if decision.observed != deployment.observed:
-            await self.observations.observe(deployment.id, decision.observed, lease=lease)
-            await tell_conditions(self.events, deployment, decision.observed)
-            if self.metrics is not None:
-                self.metrics.observed(deployment, decision.observed)
+        teller = Teller(observations=self.observations, events=self.events, metrics=self.metrics)
+        await teller.observed(deployment, decision.observed, lease=lease)
         if refusal is not None:
             self._next_s = min(self._next_s, decision.observed.retry_at_s)
         for action in decision.actions:
@@ -126,8 +123,7 @@ class ClusterControl:
                 await self.orchestrator.remove(deployment.id)
             elif isinstance(action, Remove):
                 self._refusals.pop(deployment.id, None)
-                await self.observations.remove(deployment.id, lease=lease)
-                await self.events.append(deployment.id, reason="Deleted", message="no object is left on the cluster")
+                await teller.removed(deployment, lease=lease, message="no object is left on the cluster")
 
     async def _say_unseen(self, wanted: list[Deployment], error: TokenForgeError, lease: Lease) -> None:
         """Nothing could be looked at yet: say why of those that nothing is known of, and leave the others."""

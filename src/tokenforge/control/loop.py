@@ -29,7 +29,7 @@ from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import require_free
 from tokenforge.control.probes import Probes
 from tokenforge.control.reconcile import reconcile
-from tokenforge.control.telling import tell_conditions, time_text
+from tokenforge.control.telling import Teller, time_text
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
 from tokenforge.domain.deployment_state import Observed
@@ -167,11 +167,7 @@ class Control:
             silence_limit_s=self.silence_limit_s,
         )
         decision = reconcile(deployment, world)
-        if decision.observed != deployment.observed:
-            await self.observations.observe(deployment.id, decision.observed, lease=lease)
-            await tell_conditions(self.events, deployment, decision.observed)
-            if self.metrics is not None:
-                self.metrics.observed(deployment, decision.observed)
+        await self._teller().observed(deployment, decision.observed, lease=lease)
         for action in decision.actions:
             await self._act(deployment, action, lease)
         return decision.observed
@@ -187,8 +183,10 @@ class Control:
             await self.fleet.forget(action.name)
         elif isinstance(action, Remove):
             self.preparations.forget(deployment.id)
-            await self.observations.remove(deployment.id, lease=lease)
-            await self.events.append(deployment.id, reason="Deleted", message="no worker is left")
+            await self._teller().removed(deployment, lease=lease, message="no worker is left")
+
+    def _teller(self) -> Teller:
+        return Teller(observations=self.observations, events=self.events, metrics=self.metrics)
 
     async def _start(self, deployment: Deployment, template: str) -> None:
         try:

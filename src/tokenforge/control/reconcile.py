@@ -68,7 +68,7 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
     scene = _sort(deployment.spec.template, world)
     if deployment.is_deleting:
         return _wind_down(deployment, scene, world)
-    known = replace(_heard(deployment), scaling=_scaling(deployment, world))
+    known = replace(heard(deployment), scaling=_scaling(deployment, world))
     wanted = deployment.spec.replicas if known.scaling is None else known.scaling.replicas
     trouble = _trouble(scene, world, before=known)
     before = _counted(known, trouble, scene, world, wanted=wanted)
@@ -93,6 +93,12 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
     )  # fmt: skip
     forgetting = (Forget(worker.name) for worker in scene.dead)
     return Decision(actions=(*forgetting, *stopping, *starting), observed=observed)
+
+
+def heard(deployment: Deployment) -> Observed:
+    """What was observed; a spec that changed since then is tried at once, whatever failed before."""
+    observed = deployment.observed
+    return observed if observed.generation == deployment.generation else replace(observed, failures=0, retry_at_s=0.0)
 
 
 def _is_at_most(deployment: Deployment, world: World, wanted: int) -> bool:
@@ -122,12 +128,6 @@ def _scaling(deployment: Deployment, world: World) -> Scaling | None:
         now_s=world.now_s, demand=world.demand, healthy_since_s=observed.healthy_since_s, most=world.most
     )  # fmt: skip
     return decide(spec.autoscale, before, look)
-
-
-def _heard(deployment: Deployment) -> Observed:
-    """What was observed; a spec that changed since then is tried at once, whatever failed before."""
-    observed = deployment.observed
-    return observed if observed.generation == deployment.generation else replace(observed, failures=0, retry_at_s=0.0)
 
 
 def _sort(template: str, world: World) -> _Scene:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tokenforge.cluster.base import Sighting, Standing
 from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, worker_trouble
 from tokenforge.control.decision import TEMPLATE_LABEL, Action, Decision, Remove, Withdraw
-from tokenforge.control.reconcile import back_off_s
+from tokenforge.control.reconcile import back_off_s, heard
 from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
 from tokenforge.domain.errors import TokenForgeError
@@ -81,9 +81,7 @@ def _trouble(world: ClusterWorld, current: list[Sighting]) -> Trouble | None:
 
 def _counted(deployment: Deployment, world: ClusterWorld, trouble: Trouble | None) -> Observed:
     """Refused tries in a row and the time of the next one; tries of pods are the cluster's to count."""
-    before = deployment.observed
-    if before.generation != deployment.generation:
-        before = replace(before, failures=0, retry_at_s=0.0)
+    before = heard(deployment)
     if world.refusal is not None and world.is_new:
         failures = before.failures + 1
         return replace(before, failures=failures, retry_at_s=world.now_s + back_off_s(failures))

@@ -1,17 +1,43 @@
-"""What control tells people: an event for every condition that changed, and times as text."""
+"""What control tells of a deployment: to the store what is so, to people an event for every condition that changed."""
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Condition, Observed
-from tokenforge.store.base import Events
+from tokenforge.domain.moments import moment_text
+from tokenforge.store.base import Events, Lease, Observations
+from tokenforge.telemetry.control_metrics import ControlMetrics
 
 _log = logging.getLogger(__name__)
 _WORDS = 5
 
 
-async def tell_conditions(events: Events, deployment: Deployment, observed: Observed) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teller:
+    """Where it is told, whoever keeps the replicas."""
+
+    observations: Observations
+    events: Events
+    metrics: ControlMetrics | None = None
+
+    async def observed(self, deployment: Deployment, observed: Observed, *, lease: Lease) -> None:
+        """What is so now, where that is news. Raises LeaseLost."""
+        if observed == deployment.observed:
+            return
+        await self.observations.observe(deployment.id, observed, lease=lease)
+        await _tell_conditions(self.events, deployment, observed)
+        if self.metrics is not None:
+            self.metrics.observed(deployment, observed)
+
+    async def removed(self, deployment: Deployment, *, lease: Lease, message: str) -> None:
+        """It is gone. Raises LeaseLost."""
+        await self.observations.remove(deployment.id, lease=lease)
+        await self.events.append(deployment.id, reason="Deleted", message=message)
+
+
+async def _tell_conditions(events: Events, deployment: Deployment, observed: Observed) -> None:
     """Events for what changed in the conditions, so that people can read what happened."""
     for condition in observed.conditions:
         known = deployment.observed.condition(condition.type)
@@ -24,7 +50,7 @@ async def tell_conditions(events: Events, deployment: Deployment, observed: Obse
 
 def time_text(unix_s: float) -> str:
     """RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment_text(datetime.fromtimestamp(unix_s, UTC))
 
 
 def _said(condition: Condition) -> tuple[object, ...]:

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tokenforge.domain.deployment import Routing
@@ -134,14 +133,6 @@ class Router:
         tally.in_flight -= 1
         if waiter is not None:
             waiter.place.set_result(None)
-
-    @contextmanager
-    def held(self, endpoint: Endpoint) -> Iterator[None]:
-        """`release` at the end."""
-        try:
-            yield
-        finally:
-            self.release(endpoint)
 
     def failed(self, endpoint: Endpoint) -> None:
         """It did not answer as a living replica does: leave it out for a while, longer each time."""

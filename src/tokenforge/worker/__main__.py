@@ -20,7 +20,7 @@ from tokenforge.domain.runtime import Accelerator
 from tokenforge.protocol.listening import bind
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
 from tokenforge.runtimes.registry import find_plug
-from tokenforge.telemetry.accelerators import find_gpus
+from tokenforge.telemetry.gpus import find_gpus
 from tokenforge.telemetry.logs import set_up_logs
 from tokenforge.worker.process import Announcer, end_children, hold_lifeline, lead_session, raise_file_limit
 from tokenforge.worker.server import serve

@@ -15,7 +15,8 @@ from tokenforge.protocol.listening import LAST_BYTES_S
 from tokenforge.protocol.serving import make_server
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase
 from tokenforge.runtimes.base import RuntimePlug
-from tokenforge.telemetry.accelerators import Gpu, follow_gpus
+from tokenforge.telemetry.accelerators import follow_gpus
+from tokenforge.telemetry.gpus import Gpu
 from tokenforge.telemetry.page import new_registry, pass_on_foreign
 from tokenforge.telemetry.tracing.tracer import make_tracer
 from tokenforge.telemetry.worker_metrics import WorkerMetrics

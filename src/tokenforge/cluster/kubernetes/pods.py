@@ -80,19 +80,6 @@ def life_of(pod: JsonObject) -> str:
     return f"{pod['metadata']['uid']}/{status.get('restartCount', 0)}"
 
 
-def step_of(pod: JsonObject) -> str:
-    """What it is at, for people, before its worker starts; empty later."""
-    fetching = _statuses(pod).get(FETCH_CONTAINER, {}).get("state", {})
-    if "running" in fetching:
-        return f"pod {pod['metadata']['name']} fetches the model"
-    return ""
-
-
-def restarts_of(pod: JsonObject) -> int:
-    """How often its containers were started again."""
-    return sum(int(status.get("restartCount", 0)) for status in _statuses(pod).values())
-
-
 def _phase(pod: JsonObject, *, info: RuntimeInfo | None, is_stopping: bool) -> WorkerPhase:
     status = pod.get("status") or {}
     if is_stopping:
