@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# As many tests at once as there are cores, four at most (an engine takes 2 GB); those of one file one after another.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.py
 
 .DEFAULT_GOAL := help
@@ -41,7 +43,7 @@ bench-gateway: $(READY) ## Measure the gateway beside nginx, Rust routers, LiteL
 	@$(BIN)/python benchmarks/gateway/run.py $(ARGS)
 
 test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-k8s: $(READY) ## Run the tests of clusters on KUBECONFIG's, or on a real control plane built here (ARGS="-k ...")
 	@if [ -n "$$KUBECONFIG" ]; then $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "$$KUBECONFIG" $(ARGS); \
@@ -60,7 +62,7 @@ fuzz-api: $(READY) ## Fuzz the served OpenAPI document for longer (ARGS="--fuzz-
 	@$(BIN)/python -m pytest tests/e2e/test_api_fuzz.py --fuzz-examples 60 $(ARGS)
 
 unit: $(READY) ## Run the fast tests only (no engine)
-	@$(BIN)/python -m pytest -m 'not engine and not science' $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not engine and not science' $(ARGS)
 
 check: lint types contracts test ## What CI runs: lint, types, import contracts, tests
 

@@ -11,6 +11,7 @@ from command import COMMAND, Run
 from databases import Databases
 from engine_runs import Engines
 from hypothesis import HealthCheck, settings
+from own_children import reap, unreaped
 from s3_rig import S3, ceph_url
 
 from servers.postgres import Postgres
@@ -159,3 +160,13 @@ def tokenforge(tmp_path: Path, command_env: dict[str, str]) -> Run:
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unreaped() -> Iterator[None]:
+    """A process that a test started, and that has ended, was waited for: later tests look at their children."""
+    yield
+    left = unreaped(limit_s=2)
+    if left is not None:
+        reap({left})
+        pytest.fail(f"process {left} has ended, and nobody waited for it")

@@ -23,6 +23,7 @@ from hollow_node import HollowNode
 from kube_controllers import Controllers
 from kube_server import KubeServer
 from kube_store import KubeStore
+from own_children import child_pids, reap
 
 from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.cluster.kubernetes.api import Api, connect
@@ -211,11 +212,13 @@ class Rig:
 
 @asynccontextmanager
 async def local_place(folder: Path, model: Path) -> AsyncIterator[LocalPlace]:
-    """This machine; whatever was started there is ended."""
+    """This machine; whatever was started there is ended, also what a control that is gone had started."""
+    others = child_pids()
     try:
         yield LocalPlace(folder, model)
     finally:
         await asyncio.to_thread(end_fleet, folder, limit_s=0.0)
+        await asyncio.to_thread(reap, child_pids() - others)
 
 
 @asynccontextmanager

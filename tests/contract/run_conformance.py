@@ -8,6 +8,7 @@ so that two engines can be compared.
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 import psutil
 from conformance import CHECK_LIMIT_S, CHECKS, CLOSING_CHECKS
 from conformance_engines import ENGINE_CHECKS, RECITAL_CHECKS
+from own_children import words_of
 from subject import Check, Subject, ask, greedy
 
 from tokenforge.domain.errors import EngineDead, EngineError
@@ -83,8 +85,9 @@ def _death_check(plug: RuntimePlug) -> Check:
 
 def _kill_children(_: Subject) -> None:
     for child in psutil.Process().children(recursive=True):
-        if "Engine" in child.name() or "Engine" in " ".join(child.cmdline()):
-            child.send_signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "Engine" in child.name() or "Engine" in " ".join(words_of(child)):
+                child.send_signal(signal.SIGKILL)
 
 
 def _break_the_model(subject: Subject) -> None:
@@ -128,9 +131,9 @@ async def _noted(check: Any) -> str | None:
 
 
 def _left_over() -> str | None:
-    left = [child for child in psutil.Process().children(recursive=True) if "tracker" not in " ".join(child.cmdline())]
+    left = [child for child in psutil.Process().children(recursive=True) if "tracker" not in " ".join(words_of(child))]
     _, alive = psutil.wait_procs(left, timeout=5)
-    return f"still there: {[child.cmdline() for child in alive]}" if alive else None
+    return f"still there: {[words_of(child) for child in alive]}" if alive else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from own_children import children_with
 
 from tokenforge.domain.worker import RuntimeSpec, WorkerSpec
 from tokenforge.protocol.worker_spec import worker_spec_to_json
@@ -108,7 +109,7 @@ def trial_began(out: Path, position: int) -> Callable[[], bool]:
 
 def process_named(parent: int, words: str) -> int:
     """The id of a process under `parent` whose command line has these words."""
-    found = [child.pid for child in _children(parent) if words in " ".join(_words(child))]
+    found = [child.pid for child in children_with(words, of=parent)]
     assert found, f"no process of {words}"
     return found[0]
 
@@ -117,13 +118,6 @@ def _children(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
-        return []
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
         return []
 
 

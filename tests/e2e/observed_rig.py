@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from platform_rig import Up, up, wait_for, words_of
+from own_children import words_of
+from platform_rig import Up, up, wait_for
 from prometheus_tools import Prometheus, prometheus
 
 from tokenforge.telemetry.boards.promql import WINDOW

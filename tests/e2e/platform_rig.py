@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 from command import COMMAND
+from own_children import words_of
 
 
 @dataclass(slots=True)
@@ -66,14 +67,6 @@ class Up:
                 if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
-
-
-def words_of(process: psutil.Process) -> list[str]:
-    """Its command line; none when it is gone."""
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from command import COMMAND, Run
+from own_children import words_of
 
 Start = Callable[[], "subprocess.Popen[str]"]
 SPEC = """
@@ -182,7 +183,7 @@ def test_a_killed_worker_ends_the_run_as_failed_with_its_records_and_no_process_
 ) -> None:
     process = running()
     children = children_of(process)
-    worker = next(child for child in children if "tokenforge.worker" in child.cmdline())
+    worker = next(child for child in children if "tokenforge.worker" in words_of(child))
     killed_at = time.monotonic()
     os.kill(worker.pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=20)

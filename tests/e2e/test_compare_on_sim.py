@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from command import COMMAND, Run
+from own_children import children_with
 
 LOAD = ("--model", "synthetic:tiny", "--requests", "6", "--prompt-len", "16", "--gen-tokens", "8", "--quads", "3")
 SLOW = ("--engine-args-a", "step_ms=20", "--engine-args-b", "step_ms=40")
@@ -89,11 +90,10 @@ def _url_of_child(pid: int, *, limit_s: float = 30) -> str:
     """The address of the worker that the command started."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        for child in psutil.Process(pid).children(recursive=True):
-            if "tokenforge.worker" in child.cmdline():
-                for one in child.net_connections(kind="tcp"):
-                    if one.status == psutil.CONN_LISTEN:
-                        return f"http://{one.laddr.ip}:{one.laddr.port}"
+        for child in children_with("tokenforge.worker", of=pid):
+            for one in child.net_connections(kind="tcp"):
+                if one.status == psutil.CONN_LISTEN:
+                    return f"http://{one.laddr.ip}:{one.laddr.port}"
         time.sleep(0.1)
     raise AssertionError("no worker listens")
 

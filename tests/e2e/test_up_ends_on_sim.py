@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from command import COMMAND
-from platform_rig import Up, is_live, up, wait_for, words_of
+from own_children import words_of
+from platform_rig import Up, is_live, up, wait_for
 
 LONG = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 1500, "stream": True}
 

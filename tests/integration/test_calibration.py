@@ -1,13 +1,12 @@
 """The calibration pass with the real driver and a real null server: an honest one passes, a lying one is found out."""
 
 import asyncio
-import os
 import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+from own_children import children_with
 from record_samples import Engine, sample
 
 from tokenforge.analysis.figures import Validity
@@ -109,5 +108,4 @@ async def test_being_interrupted_leaves_no_process_and_says_so(tmp_path: Path) -
     task.cancel()
     found = await task
     assert [one.cause for one in found] == ["it was interrupted"] * 2
-    children = psutil.Process(os.getpid()).children(recursive=True)
-    assert [c for c in children if "tokenforge.bench" in " ".join(c.cmdline())] == []
+    assert children_with("tokenforge.bench") == []

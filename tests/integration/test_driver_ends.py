@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from driver_jobs import closed_plan, drive_job, open_plan
 from driver_truth import truth_server
+from own_children import children_with
 
 from tokenforge.bench.driver.job import DriveResult, DriverFailed
 from tokenforge.bench.driver.offer import journal_paths, offer
@@ -102,16 +102,15 @@ async def test_a_cancelled_trial_ends_its_children_and_keeps_its_records(tmp_pat
     assert 10 < len(records) < 200
     assert sum(record.outcome is Outcome.OK for record in records) > 10
     assert {record.outcome for record in records} <= {Outcome.OK, Outcome.CANCELLED}
-    assert not [child for child in psutil.Process().children() if "tokenforge.bench.driver" in child.cmdline()]
+    assert not children_with("tokenforge.bench.driver")
 
 
 async def test_a_killed_child_is_an_error_that_carries_the_records(tmp_path: Path) -> None:
     with truth_server(tmp_path, "--ttft-us", "20000", "--itl-us", "1000") as server:
         task = asyncio.create_task(offer(drive_job(server.url, open_plan(1000, rate=100), tmp_path)))
         await asyncio.sleep(1)
-        for child in psutil.Process().children():
-            if "tokenforge.bench.driver" in child.cmdline():
-                os.kill(child.pid, signal.SIGKILL)
+        for child in children_with("tokenforge.bench.driver"):
+            os.kill(child.pid, signal.SIGKILL)
         with pytest.raises(DriverFailed, match="signal 9") as caught:
             await task
     assert len(caught.value.records) > 10

@@ -1,7 +1,6 @@
 """Workers that outlive their launcher: seen by whoever looks, ended by the lifeline, never left behind."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from own_children import child_pids, reap
 
 from tokenforge.cluster.base import Launch, Sighting
 from tokenforge.cluster.fleet_files import FleetEntry, FleetFiles
@@ -29,21 +29,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def folder(tmp_path: Path) -> AsyncIterator[Path]:
     place = tmp_path / "fleet"
     await asyncio.to_thread(place.mkdir)
-    others = children()
+    others = child_pids()
     yield place
     await asyncio.to_thread(end_fleet, tmp_path / "fleet", limit_s=0.0)
-    await asyncio.to_thread(reap, children() - others)
-
-
-def children() -> frozenset[int]:
-    return frozenset(child.pid for child in psutil.Process().children())
-
-
-def reap(pids: frozenset[int]) -> None:
-    """Those whose fleet went with its test; a server that serves other tests lives on."""
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+    await asyncio.to_thread(reap, child_pids() - others)
 
 
 def launch(model: Path, name: str = "w", *, python: str = sys.executable, **args: object) -> Launch:
@@ -106,11 +95,11 @@ async def test_a_killed_worker_is_seen_dead_with_how_it_ended(folder: Path, mode
 
 
 async def test_who_is_forgotten_does_not_stay_as_a_zombie(folder: Path, model: Path) -> None:
-    fleet, others = LocalFleet(folder=folder), children()
+    fleet, others = LocalFleet(folder=folder), child_pids()
     await fleet.launch(launch(model), labels={})
     await see(fleet, is_ready)
     await fleet.forget("w")
-    assert children() == others
+    assert child_pids() == others
 
 
 async def test_an_engine_that_cannot_start_says_why(folder: Path, model: Path) -> None:

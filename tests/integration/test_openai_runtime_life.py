@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import cast
 
 import psutil
 import pytest
 from aiohttp import web
 from openai_rig import DONE, PLAIN, Server, ask, event, read, runtime_of, serving, started, usage
+from own_children import children_with
 
 from tokenforge.domain.errors import EngineDead, EngineError, InvalidInput, InvalidRequest
 from tokenforge.domain.generation import Chunk, FinishReason
@@ -65,7 +65,7 @@ def own_server() -> OpenAIRuntime:
 
 def guards() -> list[psutil.Process]:
     """The commands that are watched from here; servers of other tests may be children of this process too."""
-    return [child for child in psutil.Process().children() if openai_guard.__file__ in child.cmdline()]
+    return children_with(openai_guard.__file__)
 
 
 async def stay_healthy(runtime: OpenAIRuntime) -> None:
@@ -309,7 +309,7 @@ async def main():
     await asyncio.sleep(600)
 asyncio.run(main())
 """
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     pids = [int(word) for word in process.stdout.readline().split()]
