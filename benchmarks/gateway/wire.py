@@ -29,6 +29,11 @@ class Echo:
         self.opened += 1
         return 1 << 20
 
+    def answer_now(self, exchange: Exchange) -> bool:
+        """Always by a task."""
+        del exchange
+        return False
+
     async def answer(self, exchange: Exchange) -> None:
         """After a turn of the loop, as real work."""
         await asyncio.sleep(0)

@@ -103,7 +103,10 @@ class Hanging:
 
 @dataclass(slots=True)
 class Rig:
-    """The gateway at `url`, with a client. `workers` are the scripted ones, by name."""
+    """The gateway at `url`, with a client.
+
+    `is_warm`: it has a connection open to each replica, so requests go the short way, without a task.
+    """
 
     url: str
     client: aiohttp.ClientSession
@@ -111,6 +114,7 @@ class Rig:
     app: GatewayApp
     feed: RouteFeed
     lease: Lease
+    is_warm: bool = False
     runners: list[web.AppRunner] = field(default_factory=list)
     asked: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
 
@@ -173,6 +177,13 @@ class Rig:
             while not is_so():  # noqa: ASYNC110 - what is watched has no event
                 await asyncio.sleep(0.01)
 
+    async def _connect(self, url: str) -> None:
+        upstream = self.app.plane.upstream
+        origin = upstream._open_origin(url)
+        connection = await upstream._connect(origin)
+        connection.idle_since_s = connection.loop.time()
+        origin.idle.append(connection)
+
     async def _replica(self, name: str, handler: Handler, spec: DeploymentSpec) -> Replica:
         async def noted(request: web.Request) -> web.StreamResponse:
             self.asked.append((name, await request.read(), {k.lower(): v for k, v in request.headers.items()}))
@@ -190,6 +201,8 @@ class Rig:
             capabilities=Capabilities(), max_num_seqs=8,
         )  # fmt: skip
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        if self.is_warm:
+            await self._connect(url)
         return Replica(id=name, template=spec.template, phase=ReplicaPhase.READY, url=url, info=info)
 
 
@@ -201,6 +214,7 @@ async def gateway(
     limits: Limits | None = None,
     hold_s: float = 60.0,
     tracer: Tracer | None = None,
+    is_warm: bool = False,
 ) -> AsyncIterator[Rig]:
     """Serve one, with a store in `folder`."""
     store = open_store(folder / "store.db")
@@ -235,7 +249,7 @@ async def gateway(
     await server.start(listener)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with aiohttp.ClientSession() as client:
-        rig = Rig(url=url, client=client, store=store, app=app, feed=feed, lease=lease)
+        rig = Rig(url=url, client=client, store=store, app=app, feed=feed, lease=lease, is_warm=is_warm)
         try:
             yield rig
         finally:

@@ -16,9 +16,10 @@ INFER = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
 ASK = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2, "stream": True}
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with gateway(tmp_path) as made:
+@pytest.fixture(params=[False, True], ids=["cold", "warm"])
+async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """Twice: nothing is open to the workers, so a task opens it; or it is, and callbacks do."""
+    async with gateway(tmp_path, is_warm=request.param) as made:
         yield made
 
 

@@ -11,10 +11,9 @@ a word, and a key that everybody uses spills over instead of drowning one replic
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 LOAD_BOUND = 1.25
 """A replica gets a request for its keys while it has less than this times the mean (rounded up)."""
@@ -57,8 +56,7 @@ P = TypeVar("P", bound=Placed)
 L = TypeVar("L", bound=Loaded)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hint:
+class Hint(NamedTuple):
     """What a request may share with others: its session, as a header says, and its body, which was read already."""
 
     session: str

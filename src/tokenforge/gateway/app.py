@@ -28,6 +28,10 @@ class GatewayApp:
             return self.plane.open(exchange)
         return _ADMIN_BODY_BYTES
 
+    def answer_now(self, exchange: Exchange) -> bool:
+        """Whether callbacks answer it."""
+        return isinstance(exchange.work, Passage) and self.plane.answer_now(exchange.work)
+
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request."""
         if isinstance(exchange.work, Passage):

@@ -19,30 +19,19 @@ PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/respo
 
 async def openai_route(plane: DataPlane, passage: Passage) -> None:
     """Answer one of `PATHS`: what a worker cannot do, it refuses itself."""
-    fields = peek_object(passage.exchange.body)
-    model = fields.get("model")
-    if not isinstance(model, str) or not model:
-        hint = "GET /v1/models lists what is served"
-        fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
-        raise InvalidInput([fault], source="request body")
-    passage.model = model
-    shared = Hint(passage.session, fields)
-    want = Want(model=model, runtime=passage.runtime, deployment=passage.deployment, hint=shared)
-    ask = Ask(want=want, path=passage.path, body=passage.exchange.body)
+    ask = Ask(want=wanted(passage), path=passage.path, body=passage.exchange.body)
 
     async def take(endpoint: Endpoint, answer: UpstreamAnswer) -> None:
-        headers = {"x-tokenforge-replica": endpoint.id}
-        kind = answer.header(b"content-type") or "application/json"
-        if kind.startswith("text/event-stream"):
+        if is_stream(answer):
             await answer.first()
-            plane.begun(passage, endpoint.deployment)
-            await _stream(passage, answer, kind=kind, headers=headers)
-            return
-        body = await answer.whole()
-        if answer.status >= 400:
-            passage.exchange.outcome = f"worker_{answer.status}"
-        passage.usage = usage_in(body[-_END_BYTES:])
-        passage.whole(answer.status, body, kind=kind, headers=headers)
+            begin_stream(plane, passage, endpoint, answer)
+            try:
+                await answer.pass_to(passage.exchange)
+            finally:
+                passage.usage = usage_of_stream(answer.before + answer.last, events=answer.events)
+            passage.exchange.end()
+        else:
+            tell_whole(passage, endpoint, answer, await answer.whole())
 
     refusal = await relay(plane, passage, ask, take)
     if refusal is not None:
@@ -51,16 +40,39 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
         passage.whole(refusal.status, refusal.body, kind=refusal.content_type, headers=extra)
 
 
-async def _stream(passage: Passage, answer: UpstreamAnswer, *, kind: str, headers: dict[str, str]) -> None:
-    """Pass the events on as they come; the head goes with the first of them."""
+def wanted(passage: Passage) -> Want:
+    """Who may serve it. Raises InvalidInput."""
+    fields = peek_object(passage.exchange.body)
+    model = fields.get("model")
+    if not isinstance(model, str) or not model:
+        hint = "GET /v1/models lists what is served"
+        fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
+        raise InvalidInput([fault], source="request body")
+    passage.model = model
+    return Want(model, passage.runtime, passage.deployment, Hint(passage.session, fields))
+
+
+def is_stream(answer: UpstreamAnswer) -> bool:
+    """Whether the worker answers in events."""
+    return answer.fields.get(b"content-type", b"").startswith(b"text/event-stream")
+
+
+def tell_whole(passage: Passage, endpoint: Endpoint, answer: UpstreamAnswer, body: bytes) -> None:
+    """Give a worker's whole answer to the client."""
+    if answer.status >= 400:
+        passage.exchange.outcome = f"worker_{answer.status}"
+    passage.usage = usage_in(body[-_END_BYTES:])
+    kind = answer.header(b"content-type") or "application/json"
+    passage.whole(answer.status, body, kind=kind, headers={"x-tokenforge-replica": endpoint.id})
+
+
+def begin_stream(plane: DataPlane, passage: Passage, endpoint: Endpoint, answer: UpstreamAnswer) -> None:
+    """The first event is here: send the head of the answer, which then passes on what comes."""
+    plane.begun(passage, endpoint.deployment)
     passage.tell_late = _late_event
-    headers = {**headers, **_own_time(passage), "cache-control": "no-cache", "x-accel-buffering": "no"}
-    passage.begin(answer.status, kind=kind, headers=headers)
-    try:
-        await answer.pass_to(passage.exchange)
-    finally:
-        passage.usage = usage_of_stream(answer.before + answer.last, events=answer.events)
-    passage.exchange.end()
+    headers = {"x-tokenforge-replica": endpoint.id, **_own_time(passage), "cache-control": "no-cache"}
+    kind = answer.header(b"content-type")
+    passage.begin(answer.status, kind=kind, headers={**headers, "x-accel-buffering": "no"})
 
 
 def _own_time(passage: Passage) -> dict[str, str]:

@@ -7,8 +7,9 @@ worker has answered, so a failure until then is tried elsewhere or has its prope
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
 from tokenforge.gateway.access_log import AccessLog
@@ -17,6 +18,7 @@ from tokenforge.gateway.guard import Guard
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
+from tokenforge.gateway.upstream_answer import UpstreamFailed
 from tokenforge.gateway.usage import Usage
 from tokenforge.protocol.asgi import MAX_BODY_BYTES, header, request_id
 from tokenforge.protocol.problem import Problem, problem_of
@@ -36,14 +38,27 @@ _SCOPED = "/deployments/"
 _NONE: Mapping[str, str] = {}
 
 
+class Refusal(NamedTuple):
+    """A worker's answer that was worth another try, kept in case that no other is better."""
+
+    status: int
+    body: bytes
+    content_type: str
+    retry_after: str
+
+
 class Passage:
     """One request on its way through. `asked_s`: when a replica was asked last; `tries`: how many were.
+    `tried` are replicas that have answered badly before a task took over, `refusal` and `failure` what came of it.
 
     Once its answer has begun an error can only be told in the stream, by the bytes that `tell_late` makes of it.
     """
 
     asked_s: float | None = None
     tries = 0
+    tried: Collection[str] = ()
+    refusal: Refusal | None = None
+    failure: UpstreamFailed | None = None
     model: str | None = None
     replica: str | None = None
     usage: Usage | None = None
@@ -97,12 +112,14 @@ class Passage:
 
 
 Handler = Callable[["DataPlane", Passage], Awaitable[None]]
+Quick = Callable[["DataPlane", Passage], bool]
 
 
 @dataclass(slots=True, kw_only=True)
 class DataPlane:
-    """Answers the hot routes. `handlers` by path; `clock` is monotonic seconds; `new_id` names nameless requests.
+    """Answers the hot routes. `handlers` by path, and `quick`, which are asked first and do with callbacks alone.
 
+    `clock` is monotonic seconds; `new_id` names nameless requests.
     `refresh` brings the table up to date: asked only when nobody is there to serve, off the hot path.
     `reporter` tells control what is asked for.
     """
@@ -112,6 +129,7 @@ class DataPlane:
     guard: Guard
     metrics: GatewayMetrics
     handlers: Mapping[str, Handler]
+    quick: Mapping[str, Quick]
     refresh: Callable[[], Awaitable[None]]
     reporter: DemandReporter
     new_id: Callable[[], str]
@@ -144,6 +162,11 @@ class DataPlane:
         exchange.until_s = arrived_s + _deadline_s(exchange)
         return MAX_BODY_BYTES
 
+    def answer_now(self, passage: Passage) -> bool:
+        """Whether it is being answered by callbacks."""
+        quick = self.quick.get(passage.path)
+        return quick is not None and passage.trace is None and quick(self, passage)
+
     async def answer(self, passage: Passage) -> None:
         """Answer it, whatever happens."""
         exchange = passage.exchange
@@ -153,14 +176,9 @@ class DataPlane:
             except asyncio.CancelledError:
                 if not exchange.is_late:
                     raise
-                limit_s = exchange.until_s - passage.arrived_s
-                raise DeadlineExceeded(f"the answer was not whole after {limit_s:g} s") from None
+                raise too_late(passage) from None
         except Exception as error:  # noqa: BLE001 - the edge of a request: whatever it is, the client gets an answer
-            problem = problem_of(error)
-            if problem.code == "internal":
-                _log.error("request %s failed unforeseen", passage.request_id, exc_info=error)
-            exchange.outcome = problem.code
-            _tell(passage, problem)
+            tell_failure(passage, error)
 
     def left(self, passage: Passage) -> None:
         """It is over."""
@@ -199,9 +217,17 @@ def split_path(path: str) -> tuple[str | None, str]:
     return (identity, f"/{rest}") if slash and rest.startswith("v1/") else (None, path)
 
 
-def _tell(passage: Passage, problem: Problem) -> None:
-    """The problem as the whole answer, or as the last event of a stream that has begun."""
-    exchange = passage.exchange
+def too_late(passage: Passage) -> DeadlineExceeded:
+    """Its time is up."""
+    return DeadlineExceeded(f"the answer was not whole after {passage.exchange.until_s - passage.arrived_s:g} s")
+
+
+def tell_failure(passage: Passage, error: Exception) -> None:
+    """What went wrong as the whole answer, or as the last event of a stream that has begun."""
+    exchange, problem = passage.exchange, problem_of(error)
+    if problem.code == "internal":
+        _log.error("request %s failed unforeseen", passage.request_id, exc_info=error)
+    exchange.outcome = problem.code
     if not exchange.is_begun:
         kind, body = problem.shaped(passage.path)
         passage.whole(problem.status, body, kind=kind, headers=problem.headers)

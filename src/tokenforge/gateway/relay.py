@@ -6,30 +6,19 @@ this one request (500). Whatever else a worker says is the client's answer.
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokenforge.domain.errors import NotFound, NotReady
-from tokenforge.gateway.plane import DataPlane, Passage
+from tokenforge.gateway.plane import DataPlane, Passage, Refusal
 from tokenforge.gateway.routing import Endpoint, Want
 from tokenforge.gateway.upstream_answer import UpstreamAnswer, UpstreamFailed
 from tokenforge.telemetry.tracing.span import SpanKind
 
 MAX_TRIES = 4
-_ELSEWHERE = frozenset({429, 500, 503})
+ELSEWHERE = frozenset({429, 500, 503})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A worker's answer that was worth another try, kept in case that no other is better."""
-
-    status: int
-    body: bytes
-    content_type: str
-    retry_after: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(NamedTuple):
     """What is asked of a replica: the path and body for the worker, and who may take it."""
 
     want: Want
@@ -45,9 +34,8 @@ async def relay(plane: DataPlane, passage: Passage, ask: Ask, take: Take) -> Ref
 
     `take` may raise UpstreamFailed: while it has sent nothing, another replica is tried. Raises what Router.take does.
     """
-    tried: set[str] = set()
-    refusal: Refusal | None = None
-    failure: UpstreamFailed | None = None
+    tried = set(passage.tried)
+    refusal, failure = passage.refusal, passage.failure
     while len(tried) < MAX_TRIES:
         try:
             endpoint = await _take(plane, passage, ask, tried)
@@ -111,21 +99,18 @@ async def _try(plane: DataPlane, passage: Passage, ask: Ask, endpoint: Endpoint,
 async def _asked(plane: DataPlane, ask: Ask, endpoint: Endpoint, take: Take, *, headers: bytes) -> Refusal | None:
     answer = await plane.upstream.ask(endpoint.url, ask.path, body=ask.body, headers=headers)
     try:
-        if answer.status not in _ELSEWHERE:
+        if answer.status not in ELSEWHERE:
             plane.router.answered(endpoint)
             await take(endpoint, answer)
             return None
         if answer.status == 503:
             plane.router.failed(endpoint)
-        return await _refusal(answer)
+        return refusal_of(answer, await answer.whole())
     finally:
         answer.close()
 
 
-async def _refusal(answer: UpstreamAnswer) -> Refusal:
-    return Refusal(
-        status=answer.status,
-        body=await answer.whole(),
-        content_type=answer.header(b"content-type") or "application/json",
-        retry_after=answer.header(b"retry-after"),
-    )
+def refusal_of(answer: UpstreamAnswer, body: bytes) -> Refusal:
+    """What a worker said, with the whole body of its answer."""
+    kind = answer.header(b"content-type") or "application/json"
+    return Refusal(answer.status, body, kind, answer.header(b"retry-after"))

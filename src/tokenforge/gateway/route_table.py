@@ -5,6 +5,7 @@ It is made anew when control has news and replaced as a whole, so whoever reads 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tokenforge.domain.deployment import Routing
 from tokenforge.domain.errors import NotFound
@@ -26,8 +27,7 @@ class Endpoint:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
+class Want(NamedTuple):
     """Who may serve a request: any deployment of the model, or those on a runtime, or one (its id or name) alone.
 
     Without a model it is whatever that one deployment serves. `hint` tells what the request shares with others.
@@ -96,9 +96,10 @@ class RouteTable:
 
     def fitting(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it; none is no error. What was found is found at once the next time."""
-        asked = (want.model, want.runtime, want.deployment)
-        if asked in self._found:
-            return self._found[asked]
+        asked = want[:3]
+        known = self._found.get(asked)
+        if known is not None:
+            return known
         among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
         found = tuple(
             one for one in among

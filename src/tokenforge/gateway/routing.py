@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tokenforge.domain.deployment import Routing
-from tokenforge.domain.errors import DeadlineExceeded, NotReady, Overloaded
+from tokenforge.domain.errors import DeadlineExceeded, NotFound, NotReady, Overloaded
 from tokenforge.gateway.affinity import Homes
 from tokenforge.gateway.route_table import Endpoint, RouteTable, Served, Want
 
@@ -110,9 +110,7 @@ class Router:
         while True:
             endpoint = self._choose(want, without)
             if endpoint is not None:
-                tally = self._tally(endpoint.id)
-                tally.in_flight += 1
-                tally.used = next(self._turn)
+                self._occupy(endpoint)
                 return endpoint
             hold_until_s = self.clock() + self.hold_s if hold_until_s is None else hold_until_s
             waiter = _Waiter(place=asyncio.get_running_loop().create_future(), want=want, without=without)
@@ -120,8 +118,21 @@ class Router:
             if handed is not None:
                 return handed
 
+    def take_now(self, want: Want) -> Endpoint | None:
+        """The same without waiting; None when there is no place, for whatever reason."""
+        try:
+            endpoint = self._choose(want, ())
+        except (NotFound, NotReady):
+            return None
+        if endpoint is not None:
+            self._occupy(endpoint)
+        return endpoint
+
     def release(self, endpoint: Endpoint) -> None:
         """The request has left the replica: its place goes to the first who waits for it, or is free."""
+        if not self._waiting:
+            self._tally(endpoint.id).in_flight -= 1
+            return
         waiter = self._next(endpoint)
         tally = self._tally(endpoint.id)
         is_usable = endpoint.id in self._known and not tally.failures
@@ -192,6 +203,11 @@ class Router:
                 return near
         best = min(free, key=_load, default=None)
         return None if best is None else best[0]
+
+    def _occupy(self, endpoint: Endpoint) -> None:
+        tally = self._tally(endpoint.id)
+        tally.in_flight += 1
+        tally.used = next(self._turn)
 
     def _tally(self, endpoint_id: str) -> _Tally:
         tally = self._tallies.get(endpoint_id)

@@ -24,6 +24,7 @@ from tokenforge.gateway.admin.openapi import openapi_document
 from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.demand import DemandMeter, DemandReporter
+from tokenforge.gateway.direct import answered_directly
 from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.guard import KeyRing
 from tokenforge.gateway.http.limits import Limits
@@ -110,6 +111,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
             write=partial(log_request, _log), clock=time.monotonic, well_every=1 if parts.logs_all else WELL_EVERY
         ),
         handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
+        quick=dict.fromkeys(PATHS, answered_directly),
     )
     deployments = DeploymentRoutes(
         deployments=parts.deployments, events=parts.events, new_id=parts.new_id, quants=parts.quants,

@@ -5,7 +5,7 @@ events and the last bytes, because its usage is told in the last event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tokenforge.domain.errors import EngineError
@@ -27,9 +27,15 @@ class UpstreamFailed(EngineError):
 
 
 class UpstreamAnswer:
-    """One answer. `close` it in the end: its connection is kept when the answer was whole, else ended."""
+    """One answer. `close` it in the end: its connection is kept when the answer was whole, else ended.
 
-    status = _size = events = 0
+    It is awaited, or it has a `listener`, which is called when there is news and looks for itself. Parts that nobody
+    has taken wait in `parts`, `size` bytes; beyond `most_ahead` the worker waits too.
+    """
+
+    status = size = events = 0
+    most_ahead = _AHEAD_BYTES
+    listener: Callable[[], None] | None = None
     fields: Mapping[bytes, bytes] = _NONE
     is_chunked = is_ended = False
     failure: UpstreamFailed | None = None
@@ -39,7 +45,7 @@ class UpstreamAnswer:
 
     def __init__(self, connection: "UpstreamConnection") -> None:
         self._connection = connection
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
 
     def header(self, name: bytes) -> str:
         """A header by its lower-case name, empty when it is not there."""
@@ -52,24 +58,24 @@ class UpstreamAnswer:
 
     async def first(self) -> None:
         """Return when a part of the body is here, or its end. Raises UpstreamFailed."""
-        while not self._parts and not self.is_ended:
+        while not self.parts and not self.is_ended:
             await self._news()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises UpstreamFailed when it breaks off."""
         while True:
             await self.first()
-            parts, self._parts, self._size = self._parts, [], 0
+            parts, self.parts, self.size = self.parts, [], 0
             self._connection.resume()
             for part in parts:
                 yield part
-            if self.is_ended and not self._parts:
+            if self.is_ended and not self.parts:
                 return
 
     async def whole(self) -> bytes:
         """The whole body. Raises UpstreamFailed."""
-        if self.is_ended and len(self._parts) == 1:
-            return self._parts[0]
+        if self.is_ended and len(self.parts) == 1:
+            return self.parts[0]
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
@@ -79,15 +85,34 @@ class UpstreamAnswer:
                 raise UpstreamFailed(f"the worker's answer has more than {MAX_WHOLE_BYTES} bytes")
         return b"".join(parts)
 
-    async def pass_to(self, client: Exchange) -> None:
-        """Send the body on to a client whose answer has begun, as fast as it takes it. Raises UpstreamFailed."""
-        self._take_note(b"".join(self._parts))
-        for part in self._parts:
+    @property
+    def is_unheard(self) -> bool:
+        """Whether a kept connection said nothing: its worker had closed it before the request came."""
+        return self._connection.is_used and not self._connection.is_heard
+
+    def gathered(self) -> bytes:
+        """The whole body, which is here."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+    def gather(self) -> None:
+        """Let the whole body come."""
+        self.most_ahead = MAX_WHOLE_BYTES
+        if self.size <= MAX_WHOLE_BYTES:
+            self._connection.resume()
+
+    def pass_on_to(self, client: Exchange) -> None:
+        """From now on send the body on to a client whose answer has begun, as fast as it takes it."""
+        self._take_note(b"".join(self.parts))
+        for part in self.parts:
             client.write(part)
-        self._parts.clear()
+        self.parts.clear()
         self.client = client
         client.source = self._connection
         (self._connection.pause if client.is_slow else self._connection.resume)()
+
+    async def pass_to(self, client: Exchange) -> None:
+        """The same until its end. Raises UpstreamFailed."""
+        self.pass_on_to(client)
         try:
             while not self.is_ended:
                 await self._news()
@@ -96,9 +121,21 @@ class UpstreamAnswer:
 
     def close(self) -> None:
         """Done with it."""
+        self.listener = None
+        if self.client is not None:
+            self.client.source = None
+            self.client = None
         self._connection.release(self)
 
     # what the connection tells
+
+    def take_whole(self, status: int, fields: Mapping[bytes, bytes], body: bytes) -> None:
+        """All of it, at once."""
+        self.status, self.fields, self.size = status, fields, len(body)
+        if body:
+            self.parts.append(body)
+        self.is_ended = True
+        self.wake()
 
     def take(self, part: bytes) -> None:
         """A part of the body, taken out of its framing."""
@@ -106,9 +143,9 @@ class UpstreamAnswer:
             self._take_note(part)
             self.client.write(part)
             return
-        self._parts.append(part)
-        self._size += len(part)
-        if self._size > _AHEAD_BYTES:
+        self.parts.append(part)
+        self.size += len(part)
+        if self.size > self.most_ahead:
             self._connection.pause()
         self.wake()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httptools
 
+from tokenforge.gateway.http.plain import plain_answer
 from tokenforge.gateway.upstream_answer import EVENT_END, UpstreamAnswer, UpstreamFailed
 
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
@@ -93,14 +94,14 @@ class UpstreamConnection(asyncio.Protocol):
             answer.before, answer.last = answer.last, data
             client.pass_on(data)
             return
-        self.is_heard = True
-        try:
-            self._parser.feed_data(data)
-            if not data.endswith(b"\r\n"):
-                self._is_between_chunks = False  # the parser may have seen a part of the next chunk's size
-        except httptools.HttpParserError as error:
-            answer.fail(UpstreamFailed(f"the worker's answer is not HTTP/1.1: {error}"))
-            self.close()
+        if not self.is_heard and (plain := plain_answer(data)) is not None:
+            self.is_heard = self._is_reusable = True
+            answer.take_whole(plain.status, plain.fields, plain.body)
+        else:
+            self.is_heard = True
+            self._parse(answer, data)
+        if answer.listener is not None:
+            answer.listener()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The worker has closed, or we have."""
@@ -112,8 +113,15 @@ class UpstreamConnection(asyncio.Protocol):
                 self._end(answer)
             words = f"{type(exc).__name__}: {exc}" if exc is not None else "the connection closed"
             answer.fail(UpstreamFailed(f"the worker's answer broke off: {words}"))
+            if answer.listener is not None:
+                answer.listener()
 
     # what httptools tells
+
+    def on_message_begin(self) -> None:
+        """An answer begins; a second one, which nobody asked for, is not taken for the answer to a later request."""
+        if self._answer is not None and self._answer.is_ended:
+            self._is_reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the answer, or a trailer, which is dropped."""
@@ -124,7 +132,7 @@ class UpstreamConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:
             self._fields = {}
-        elif (answer := self._answer) is not None:
+        elif (answer := self._answer) is not None and not answer.is_ended:
             answer.fields = fields = self._fields
             answer.status = status
             answer.is_chunked = b"transfer-encoding" in fields
@@ -133,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """A part of the body."""
-        if self._answer is not None:
+        if self._answer is not None and not self._answer.is_ended:
             self._answer.take(part)
 
     def on_chunk_header(self) -> None:
@@ -147,9 +155,18 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The answer is whole."""
         answer = self._answer
-        if answer is not None and answer.status:
+        if answer is not None and answer.status and not answer.is_ended:
             self._is_reusable = self._parser.should_keep_alive()
             self._end(answer)
+
+    def _parse(self, answer: UpstreamAnswer, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+            if not data.endswith(b"\r\n"):
+                self._is_between_chunks = False  # the parser may have seen a part of the next chunk's size
+        except httptools.HttpParserError as error:
+            answer.fail(UpstreamFailed(f"the worker's answer is not HTTP/1.1: {error}"))
+            self.close()
 
     def _end(self, answer: UpstreamAnswer) -> None:
         answer.is_ended = True

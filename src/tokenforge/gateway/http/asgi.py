@@ -28,7 +28,7 @@ async def answer_by(app: ASGIApp, exchange: Exchange, *, lines: bytes) -> None:
                 exchange.end()
             await exchange.drained()
 
-    exchange.scope.update(_scope(exchange.head))
+    exchange.scope.update(_scope(exchange.head), headers=exchange.headers)
     await app(exchange.scope, receive, send)
 
 
@@ -43,7 +43,6 @@ def _scope(head: Head) -> Scope:
         "raw_path": head.raw_path,
         "query_string": head.query,
         "root_path": "",
-        "headers": head.headers,
         "server": None,
         "client": None,
     }

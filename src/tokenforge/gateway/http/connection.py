@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tokenforge.domain.errors import TokenForgeError, TooLarge
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.http.head import Refused
+from tokenforge.gateway.http.plain import plain_request
 from tokenforge.gateway.http.reader import UNREADABLE, RequestReader, problem_in
 from tokenforge.protocol.asgi import request_id
 from tokenforge.protocol.problem import Problem, problem_of
@@ -65,7 +66,10 @@ class Connection(asyncio.Protocol):
         self.is_gone = True
         self.server.remove(self)
         self._wake()
-        for number, exchange in enumerate(self._exchanges):
+        for number, exchange in enumerate(tuple(self._exchanges)):
+            if exchange.doing is not None:
+                exchange.doing.cancel()
+                continue
             if exchange.task is not None:
                 exchange.task.cancel()
             if not exchange.is_running:
@@ -77,6 +81,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
         if self._is_deaf:
+            return
+        if self.phase is Phase.IDLE and (request := plain_request(data, self.server.limits)) is not None:
+            self._take(Exchange(self, request.head, request.fields), request.body)
             return
         try:
             self._is_deaf = not self._reader.feed(data)  # nobody is upgraded: such a request is answered, and the last
@@ -139,6 +146,18 @@ class Connection(asyncio.Protocol):
         if not self.is_gone and not self._transport.is_closing():
             self._transport.write(data)
 
+    def begin_task(self, exchange: Exchange) -> None:
+        """It is answered by a task."""
+        exchange.task = self.server.loop.create_task(self._answer(exchange))
+
+    def answered(self, exchange: Exchange) -> None:
+        """It is over, however it ended."""
+        self.server.body_bytes -= exchange.size
+        self.server.app.left(exchange)
+        self._exchanges.popleft()
+        if not self.is_gone:
+            self._go_on(exchange)
+
     async def drained(self) -> None:
         """Return when the client has caught up, or has left."""
         while self.is_slow and not self.is_gone:
@@ -196,9 +215,26 @@ class Connection(asyncio.Protocol):
             message = f"the request body has {size} bytes or more, {exchange.body_limit} are allowed"
             raise TooLarge(message, hint="send a shorter prompt")
 
+    def _take(self, exchange: Exchange, body: bytes) -> None:
+        """A whole request has come at once."""
+        self._exchanges.append(exchange)
+        try:
+            self._enter(Phase.BODY)
+            exchange.body_limit = self.server.app.open(exchange)
+            self._check_size(exchange, len(body))
+            exchange.add(body)
+            exchange.is_whole = True
+            self.grown(exchange, exchange.size)
+        except (Refused, TokenForgeError) as error:
+            self._reader.exchange = exchange
+            self._refuse(problem_in(error))
+            return
+        self._start(exchange)
+
     def _start(self, exchange: Exchange) -> None:
         self.phase = Phase.BUSY
-        exchange.task = self.server.loop.create_task(self._answer(exchange))
+        if not self.server.app.answer_now(exchange):
+            self.begin_task(exchange)
 
     async def _answer(self, exchange: Exchange) -> None:
         exchange.is_running = True  # a task that is cancelled before its first step never comes here
@@ -209,11 +245,7 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - the edge of a request
             _log.error("%s failed unforeseen", exchange.head.path, exc_info=error)
         finally:
-            self.server.body_bytes -= exchange.size
-            self.server.app.left(exchange)
-            self._exchanges.popleft()
-            if not self.is_gone:
-                self._go_on(exchange)
+            self.answered(exchange)
 
     def _go_on(self, answered: Exchange) -> None:
         """After an answer: the next request, or wait for one, or the end."""

@@ -13,7 +13,8 @@ from tokenforge.protocol.asgi import FIELDS, Scope
 
 if TYPE_CHECKING:
     from tokenforge.gateway.http.connection import Connection
-    from tokenforge.gateway.http.head import Head
+    from tokenforge.gateway.http.head import Head, Headers
+    from tokenforge.gateway.http.plain import Fields
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -31,12 +32,25 @@ class Source(Protocol):
         ...
 
 
+class Doing(Protocol):
+    """An answer that is made by callbacks, without a task."""
+
+    def cancel(self) -> None:
+        """The client has left."""
+        ...
+
+    def expire(self) -> None:
+        """Its time is up."""
+        ...
+
+
 class Exchange:
     """`head` is what was asked, `body` its body, whole once `is_whole`; `work` is the application's own.
 
     `scope` is the start of an ASGI scope: enough to look at headers. `until_s` is when the answer must be whole: then
-    the work is cancelled and the exchange `is_late`. `is_chunked`: the answer goes out in chunks, so bytes that are in
-    chunks already may go as they are. `is_last`: the connection ends with this answer. `outcome` is for the metrics.
+    the work, a `task` or what is `doing` it by callbacks, is ended and the exchange `is_late`. `is_chunked`: the answer
+    goes out in chunks, so bytes that are in chunks already may go as they are. `is_last`: the connection ends with this
+    answer. `outcome` is for the metrics.
     """
 
     is_whole = is_last = is_running = is_begun = is_ended = is_late = is_chunked = _is_bodiless = False
@@ -47,13 +61,22 @@ class Exchange:
     work: object = None
     source: Source | None = None
     task: asyncio.Task[None] | None = None
+    doing: Doing | None = None
     _gathered: bytearray | None = None
 
-    def __init__(self, connection: "Connection", head: "Head") -> None:
+    def __init__(
+        self, connection: "Connection", head: "Head", fields: "Fields", headers: "Headers | None" = None
+    ) -> None:
         self._connection = connection
         self.head = head
-        self.fields = head.fields
-        self.scope: Scope = {FIELDS: head.fields}
+        self.fields = fields
+        self.scope: Scope = {FIELDS: fields}
+        self._headers = headers
+
+    @property
+    def headers(self) -> "Headers":
+        """All header lines, as they came."""
+        return list(self.fields.items()) if self._headers is None else self._headers
 
     def forget_body(self) -> None:
         """It is refused: the error that says so may live on for a while, and hold this."""
@@ -107,9 +130,24 @@ class Exchange:
 
     def expire(self) -> None:
         """Its time is up."""
-        if self.task is not None and not self.is_late:
+        if self.is_late:
+            return
+        if self.task is not None:
             self.is_late = True
             self.task.cancel()
+        elif self.doing is not None:
+            self.is_late = True
+            self.doing.expire()
+
+    def hand_over(self) -> None:
+        """The callbacks leave it to a task."""
+        self.doing = None
+        self._connection.begin_task(self)
+
+    def done(self) -> None:
+        """What the callbacks did for it is over."""
+        self.doing = None
+        self._connection.answered(self)
 
     @property
     def is_slow(self) -> bool:

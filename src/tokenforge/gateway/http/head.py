@@ -18,15 +18,13 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Head(NamedTuple):
-    """A request's head. `fields` are its headers by lower-case name, of each name the first."""
+    """What a request's first line asks for."""
 
     method: str
     version: str
     path: str
     raw_path: bytes
     query: bytes
-    headers: Headers
-    fields: Mapping[bytes, bytes]
 
 
 class Refused(Exception):
@@ -38,8 +36,10 @@ class Refused(Exception):
         self.problem = Problem(status=status, code=code, message=message, headers=headers)
 
 
-def read_head(*, method: bytes, version: str, target: bytes, headers: Headers, limits: Limits) -> Head:
-    """What a request asks for. Raises Refused."""
+def read_head(
+    *, method: bytes, version: str, target: bytes, headers: Headers, limits: Limits
+) -> tuple[Head, Mapping[bytes, bytes]]:
+    """What a request asks for, and its headers by lower-case name, of each name the first. Raises Refused."""
     if len(target) > limits.target_bytes:
         raise Refused(414, f"the target has {len(target)} bytes, {limits.target_bytes} are allowed", code="too_large")
     if len(headers) > limits.headers:
@@ -52,7 +52,7 @@ def read_head(*, method: bytes, version: str, target: bytes, headers: Headers, l
     path = raw_path.decode("ascii")
     if "%" in path:
         path = unquote(path)
-    return Head(method.decode("ascii"), version, path, raw_path, query, headers, fields)
+    return Head(method.decode("ascii"), version, path, raw_path, query), fields
 
 
 def _check(version: str, fields: dict[bytes, bytes], headers: Headers) -> None:

@@ -24,7 +24,10 @@ UNREADABLE = (Refused, httptools.HttpParserError)
 
 
 class RequestReader:
-    """`exchange` is the request whose body is being read; `is_in_head`: a head has begun and is not whole."""
+    """`exchange` is the request whose body is being read; `is_in_head`: a head has begun and is not whole.
+
+    While neither is so the parser stands between two requests, and need not see one that is plain (`plain`).
+    """
 
     def __init__(self, connection: "Connection") -> None:
         self.exchange: Exchange | None = None
@@ -72,8 +75,8 @@ class RequestReader:
         self.is_in_head = False
         self._head_bytes = 0
         method, version = parser.get_method(), parser.get_http_version()
-        head = read_head(method=method, version=version, target=target, headers=headers, limits=limits)
-        self.exchange = exchange = Exchange(self._connection, head)
+        head, fields = read_head(method=method, version=version, target=target, headers=headers, limits=limits)
+        self.exchange = exchange = Exchange(self._connection, head, fields, headers)
         self._connection.asked(exchange)
 
     def on_body(self, part: bytes) -> None:

@@ -26,8 +26,12 @@ class Application(Protocol):
         """Its head is read: how many bytes of body may come. Raises TokenForgeError to refuse it unread."""
         ...
 
+    def answer_now(self, exchange: Exchange) -> bool:
+        """Its body is read: whether it is being answered by callbacks, which call `exchange.done` in the end."""
+        ...
+
     async def answer(self, exchange: Exchange) -> None:
-        """Its body is read: answer. Cancelled when the client leaves."""
+        """Otherwise: answer, as a task. Cancelled when the client leaves."""
         ...
 
     def left(self, exchange: Exchange) -> None:
