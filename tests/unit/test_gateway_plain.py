@@ -55,8 +55,9 @@ def check_request(data: bytes) -> bool:
     heard, parser = read_by_httptools(data, httptools.HttpRequestParser)
     assert (heard.ended, heard.keeps_open, parser.should_upgrade()) == (1, True, False)
     assert (parser.get_method(), parser.get_http_version()) == (b"POST", "1.1")
-    assert (heard.url, heard.body) == (plain.head.raw_path, plain.body)
-    assert heard.headers == list(plain.fields.items())
+    head, fields, body = plain
+    assert (heard.url, heard.body) == (head.raw_path, body)
+    assert heard.headers == list(fields.items())
     return True
 
 
@@ -66,8 +67,9 @@ def check_answer(data: bytes) -> bool:
         return False
     heard, parser = read_by_httptools(data, httptools.HttpResponseParser)
     assert (heard.ended, heard.keeps_open, parser.get_http_version()) == (1, True, "1.1")
-    assert (parser.get_status_code(), heard.body) == (plain.status, plain.body)
-    assert heard.headers == list(plain.fields.items())
+    status, fields, body = plain
+    assert (parser.get_status_code(), heard.body) == (status, body)
+    assert heard.headers == list(fields.items())
     return True
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.errors import Forbidden, LimitReached, NotReady, Unauthorized
-from tokenforge.protocol.asgi import Scope, header
+from tokenforge.protocol.asgi import Scope, header, raw_header
 from tokenforge.protocol.keys import digest, identity_in
 
 _LEAVE = "tokenforge.leave"
@@ -57,7 +57,7 @@ class KeyRing:
     _is_open: bool = False
     _has_users: bool = False
     _uses: dict[str, _Use] = field(default_factory=dict)
-    _admitted: dict[bytes, ApiKey] = field(default_factory=dict)
+    _admitted: dict[bytes, tuple[ApiKey, _Use]] = field(default_factory=dict)
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Take a new table; what a key has used of its limits stays."""
@@ -75,11 +75,12 @@ class KeyRing:
         if self._is_open:
             _refuse_other_sites(scope)
             return
-        key = self._key(header(scope, b"authorization"))
+        key, use = self._key(raw_header(scope, b"authorization"))
         if not key.may(needs):
             has = ", ".join(sorted(key.scopes)) or "none"
             raise Forbidden(f"this needs a key with the scope {needs}; key {key.name!r} has {has}", scope=needs)
-        self._count(key, scope)
+        self._count(key, use)
+        scope[_LEAVE] = use
 
     def leave(self, scope: Scope) -> None:
         """Give back the place of an admitted request."""
@@ -87,15 +88,19 @@ class KeyRing:
         if isinstance(use, _Use):
             use.in_flight -= 1
 
-    def _key(self, said: str) -> ApiKey:
-        """The key in an Authorization header; no part of it comes back in an error.
+    def _key(self, said: bytes) -> tuple[ApiKey, _Use]:
+        """The key in an Authorization header, and how it is used; no part of it comes back in an error.
 
         A header that was right is remembered by its digest: who does not know it cannot aim at a digest.
         """
-        said_digest = sha256(said.encode("latin-1")).digest()
+        said_digest = sha256(said).digest()
         known = self._admitted.get(said_digest)
         if known is None:
-            known = self._look_up(said)
+            key = self._look_up(said.decode("latin-1"))
+            use = self._uses.get(key.id)
+            if use is None:
+                use = self._uses[key.id] = _Use(left=float(key.requests_per_minute), at_s=self.clock())
+            known = key, use
             if len(self._admitted) < _MOST_ADMITTED:
                 self._admitted[said_digest] = known
         return known
@@ -114,12 +119,9 @@ class KeyRing:
             raise Unauthorized("the API key is not known here; it may have been revoked", hint=_SEND_ONE)
         return key
 
-    def _count(self, key: ApiKey, scope: Scope) -> None:
+    def _count(self, key: ApiKey, use: _Use) -> None:
         """Take one request from the key's limits: a bucket of a minute's requests that fills evenly."""
         now, most = self.clock(), float(key.requests_per_minute)
-        use = self._uses.get(key.id)
-        if use is None:
-            use = self._uses[key.id] = _Use(left=most, at_s=now)
         if key.concurrency and use.in_flight >= key.concurrency:
             raise LimitReached(f"key {key.name!r} has {use.in_flight} requests in flight, as many as it may")
         if most:
@@ -131,7 +133,6 @@ class KeyRing:
                 raise LimitReached(message, retry_after_s=wait_s)
             use.left -= 1.0
         use.in_flight += 1
-        scope[_LEAVE] = use
 
 
 def is_loopback(host: str) -> bool:

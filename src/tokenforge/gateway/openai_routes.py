@@ -62,8 +62,10 @@ def tell_whole(passage: Passage, endpoint: Endpoint, answer: UpstreamAnswer, bod
     if answer.status >= 400:
         passage.exchange.outcome = f"worker_{answer.status}"
     passage.usage = usage_in(body[-_END_BYTES:])
-    kind = answer.header(b"content-type") or "application/json"
-    passage.whole(answer.status, body, kind=kind, headers={"x-tokenforge-replica": endpoint.id})
+    kind = answer.fields.get(b"content-type") or b"application/json"
+    told = (kind, passage.identity, endpoint.id.encode("latin-1"))
+    lines = b"content-type: %b\r\nx-request-id: %b\r\nx-tokenforge-replica: %b\r\n" % told
+    passage.exchange.whole(answer.status, lines, body)
 
 
 def begin_stream(plane: DataPlane, passage: Passage, endpoint: Endpoint, answer: UpstreamAnswer) -> None:

@@ -69,17 +69,19 @@ class Passage:
         self.exchange = exchange
         self.deployment, self.path = split_path(exchange.head.path)
         self.request_id = request_id
+        self.identity = request_id.encode("latin-1")
         self.arrived_s = arrived_s
 
     @property
     def runtime(self) -> str | None:
         """The runtime that the caller wants."""
-        return header(self.exchange.scope, RUNTIME_HEADER) or None
+        said = self.exchange.fields.get(RUNTIME_HEADER)
+        return said.decode("latin-1") or None if said is not None else None
 
     @property
     def session(self) -> str:
         """The session that it belongs to, if it names one."""
-        return header(self.exchange.scope, SESSION_HEADER)
+        return self.exchange.fields.get(SESSION_HEADER, b"").decode("latin-1")
 
     def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] = _NONE) -> None:
         """Send a whole answer."""
@@ -94,7 +96,7 @@ class Passage:
 
         `span_id` is the span of ours that asks, where we trace.
         """
-        lines = f"content-type: application/json\r\nx-request-id: {self.request_id}\r\n".encode("latin-1")
+        lines = b"content-type: application/json\r\nx-request-id: %b\r\n" % self.identity
         fields, trace = self.exchange.fields, self.trace
         if trace is not None:
             lines += b"traceparent: %b\r\n" % trace.context(span_id).header().encode()
@@ -154,12 +156,13 @@ class DataPlane:
             self.empty.clear()
         self.in_flight += 1
         arrived_s = self.clock()
-        identity = request_id(exchange.scope, otherwise="") or self.new_id()
+        fields = exchange.fields
+        identity = (request_id(exchange.scope, otherwise="") if b"x-request-id" in fields else "") or self.new_id()
         exchange.work = passage = Passage(exchange, request_id=identity, arrived_s=arrived_s)
         if self.tracer is not None:
             passage.trace = self.tracer.begin(header(exchange.scope, b"traceparent"))
         self.guard.admit(exchange.scope, needs="infer")
-        exchange.until_s = arrived_s + _deadline_s(exchange)
+        exchange.until_s = arrived_s + (_deadline_s(exchange) if DEADLINE_HEADER in fields else DEFAULT_DEADLINE_S)
         return MAX_BODY_BYTES
 
     def answer_now(self, passage: Passage) -> bool:

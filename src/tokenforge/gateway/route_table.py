@@ -73,7 +73,7 @@ class RouteTable:
 
     def find(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it. Raises NotFound, saying which there are."""
-        if fitting := self.fitting(want):
+        if fitting := self._found.get(want[:3]) or self.fitting(want):
             return fitting
         among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
         model, runtime = want.model, want.runtime

@@ -10,7 +10,7 @@ or an autoscaled deployment has none yet, requests are held: so many, so long.
 import asyncio
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tokenforge.domain.deployment import Routing
@@ -183,7 +183,10 @@ class Router:
     def _choose(self, want: Want, without: Collection[str]) -> Endpoint | None:
         """The best with a free place; None when the request is to wait for one. Raises NotFound, NotReady."""
         served = self.table.find(want)
-        ready = [e for one in served for e in one.endpoints if e.id not in without]
+        if len(served) == 1 and not without:
+            ready: Sequence[Endpoint] = served[0].endpoints
+        else:
+            ready = [e for one in served for e in one.endpoints if e.id not in without]
         if not ready:
             if any(one.is_held for one in served) and not any(one.endpoints for one in served):
                 self.tell_held()

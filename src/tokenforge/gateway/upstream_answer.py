@@ -135,7 +135,8 @@ class UpstreamAnswer:
         if body:
             self.parts.append(body)
         self.is_ended = True
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
 
     def take(self, part: bytes) -> None:
         """A part of the body, taken out of its framing."""

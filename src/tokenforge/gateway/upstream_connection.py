@@ -96,7 +96,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if not self.is_heard and (plain := plain_answer(data)) is not None:
             self.is_heard = self._is_reusable = True
-            answer.take_whole(plain.status, plain.fields, plain.body)
+            answer.take_whole(*plain)
         else:
             self.is_heard = True
             self._parse(answer, data)

@@ -5,14 +5,13 @@ whose client did not ask for usage, as many tokens were delivered as events with
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _USAGE = re.compile(rb'"usage":\s*\{[^{}]*?"prompt_tokens":\s*(\d{1,12})[^{}]*?"completion_tokens":\s*(\d{1,12})')
 _DONE = b"data: [DONE]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens delivered. `source`: `engine`, or `events` where the engine did not tell: the prompt is unknown."""
 
     prompt_tokens: int
@@ -25,7 +24,7 @@ def usage_in(end: bytes) -> Usage | None:
     told = _USAGE.match(end, max(0, end.rfind(b'"usage"')))
     if told is None:
         return None
-    return Usage(prompt_tokens=int(told[1]), completion_tokens=int(told[2]), source="engine")
+    return Usage(int(told[1]), int(told[2]), "engine")
 
 
 def usage_of_stream(end: bytes, *, events: int) -> Usage:

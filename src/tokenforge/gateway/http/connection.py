@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tokenforge.domain.errors import TokenForgeError, TooLarge
 from tokenforge.gateway.http.exchange import Exchange
-from tokenforge.gateway.http.head import Refused
-from tokenforge.gateway.http.plain import plain_request
+from tokenforge.gateway.http.head import Head, Refused
+from tokenforge.gateway.http.plain import Fields, plain_request
 from tokenforge.gateway.http.reader import UNREADABLE, RequestReader, problem_in
 from tokenforge.protocol.asgi import request_id
 from tokenforge.protocol.problem import Problem, problem_of
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             return
         if self.phase is Phase.IDLE and (request := plain_request(data, self.server.limits)) is not None:
-            self._take(Exchange(self, request.head, request.fields), request.body)
+            self._take(*request)
             return
         try:
             self._is_deaf = not self._reader.feed(data)  # nobody is upgraded: such a request is answered, and the last
@@ -126,8 +126,7 @@ class Connection(asyncio.Protocol):
         server.body_bytes += size
         if exchange.body_limit:
             self._check_size(exchange, exchange.size)
-        if server.body_bytes > server.limits.all_bodies_bytes:
-            raise Refused(503, "too many request bodies are in memory", code="full", retry_after_s=1)
+        self._check_room()
 
     def completed(self, exchange: Exchange) -> None:
         """A request is whole."""
@@ -210,21 +209,26 @@ class Connection(asyncio.Protocol):
         if b"expect" in exchange.fields and not exchange.is_whole and exchange.head.version == "1.1":
             self.write(_CONTINUE)
 
+    def _check_room(self) -> None:
+        if self.server.body_bytes > self.server.limits.all_bodies_bytes:
+            raise Refused(503, "too many request bodies are in memory", code="full", retry_after_s=1)
+
     def _check_size(self, exchange: Exchange, size: int) -> None:
         if size > exchange.body_limit:
             message = f"the request body has {size} bytes or more, {exchange.body_limit} are allowed"
             raise TooLarge(message, hint="send a shorter prompt")
 
-    def _take(self, exchange: Exchange, body: bytes) -> None:
+    def _take(self, head: Head, fields: Fields, body: bytes) -> None:
         """A whole request has come at once."""
+        server, exchange = self.server, Exchange(self, head, fields)
         self._exchanges.append(exchange)
+        self.since_s = server.now_s
         try:
-            self._enter(Phase.BODY)
-            exchange.body_limit = self.server.app.open(exchange)
+            exchange.body_limit = server.app.open(exchange)
             self._check_size(exchange, len(body))
-            exchange.add(body)
-            exchange.is_whole = True
-            self.grown(exchange, exchange.size)
+            exchange.body, exchange.size, exchange.is_whole = body, len(body), True
+            server.body_bytes += exchange.size
+            self._check_room()
         except (Refused, TokenForgeError) as error:
             self._reader.exchange = exchange
             self._refuse(problem_in(error))

@@ -10,7 +10,6 @@ Lines that come again (the same client, the same worker) are remembered, so many
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from tokenforge.gateway.http.head import Head
 from tokenforge.gateway.http.limits import Limits
@@ -86,24 +85,8 @@ _asked_line = _Lines().__getitem__
 _answered_line = _Lines().__getitem__
 
 
-class PlainRequest(NamedTuple):
-    """A request that is here whole."""
-
-    head: Head
-    fields: Fields
-    body: bytes
-
-
-class PlainAnswer(NamedTuple):
-    """An answer that is here whole."""
-
-    status: int
-    fields: Fields
-    body: bytes
-
-
-def plain_request(data: bytes, limits: Limits) -> PlainRequest | None:
-    """The one request that `data` is; None when it is anything else."""
+def plain_request(data: bytes, limits: Limits) -> tuple[Head, Fields, bytes] | None:
+    """The one request that `data` is, and its body; None when it is anything else."""
     end = data.find(b"\r\n\r\n")
     if not 0 < end <= limits.head_bytes:
         return None
@@ -117,11 +100,11 @@ def plain_request(data: bytes, limits: Limits) -> PlainRequest | None:
         return None
     number = len(lines)
     is_one = length == len(data) - end - 4 and len(fields) == number <= limits.headers and b"host" in fields
-    return PlainRequest(head, fields, data[end + 4 :]) if is_one and len(head.raw_path) <= limits.target_bytes else None
+    return (head, fields, data[end + 4 :]) if is_one and len(head.raw_path) <= limits.target_bytes else None
 
 
-def plain_answer(data: bytes) -> PlainAnswer | None:
-    """The one answer that `data` is, to anything but HEAD; None when it is anything else."""
+def plain_answer(data: bytes) -> tuple[int, Fields, bytes] | None:
+    """Status, headers and body of the one answer that `data` is, to anything but HEAD; None when it is more or less."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -134,4 +117,4 @@ def plain_answer(data: bytes) -> PlainAnswer | None:
     except (NotPlain, KeyError):
         return None
     is_one = length == len(data) - end - 4 and len(fields) == len(lines)
-    return PlainAnswer(status, fields, data[end + 4 :]) if is_one else None
+    return (status, fields, data[end + 4 :]) if is_one else None
