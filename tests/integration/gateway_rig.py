@@ -20,6 +20,7 @@ from tokenforge.domain.deployment_state import Condition, Observed, Phase, Repli
 from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
+from tokenforge.gateway.admin.behind import AdminParts, open_admin
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
 from tokenforge.gateway.admin.metric_targets import TargetRoutes
 from tokenforge.gateway.admin.run_files import RunFiles
@@ -226,13 +227,11 @@ async def gateway(
         find_plug(runtime.name)
         return frozenset({Quant.FP32})
 
-    parts = GatewayParts(
-        deployments=store.deployments, observations=store.observations, events=store.events,
-        quants=quants, most_replicas=8,
+    admin_parts = AdminParts(
+        deployments=store.deployments, events=store.events, quants=quants, most_replicas=8,
         read_log=lambda replica, lines: (f"{replica} said", "something")[-lines:],
         new_id=lambda: f"id-{next(numbers)}", keys=store.keys, random=os.urandom,
-        now=lambda: "2026-01-01T00:00:00Z", is_loopback=is_loopback,
-        demands=store.demands, hold_s=hold_s, tracer=tracer,
+        now=lambda: "2026-01-01T00:00:00Z",
         more=(
             *BenchmarkRoutes(
                 benchmarks=store.benchmarks, events=store.events, new_id=lambda: f"id-{next(numbers)}",
@@ -241,6 +240,11 @@ async def gateway(
             ).operations(),
             *TargetRoutes(deployments=store.deployments, files=TargetFiles(folder / "targets")).operations(),
         ),
+    )  # fmt: skip
+    parts = GatewayParts(
+        deployments=store.deployments, observations=store.observations, keys=store.keys, random=os.urandom,
+        is_loopback=is_loopback, demands=store.demands, hold_s=hold_s, tracer=tracer,
+        admin=lambda plane, refresh: open_admin(admin_parts, plane, refresh),
     )  # fmt: skip
     app, feed = open_parts(parts)
     await feed.refresh()

@@ -6,7 +6,9 @@ import aiohttp
 import pytest
 from gateway_rig import GOOD, gateway, streaming
 
+from tokenforge.cli.metrics_page import Serve
 from tokenforge.domain.errors import PortInUse
+from tokenforge.gateway.page_server import page_served
 from tokenforge.telemetry.metrics_server import metrics_served
 from tokenforge.telemetry.page import new_registry
 from tokenforge.telemetry.targets import MetricsTarget, TargetFiles
@@ -17,19 +19,21 @@ async def read(url: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_a_page_is_served_and_nothing_else() -> None:
-    async with metrics_served(new_registry("9"), host="127.0.0.1", port=0) as address:
+@pytest.mark.parametrize("served", [metrics_served, page_served])
+async def test_a_page_is_served_and_nothing_else(served: Serve) -> None:
+    async with served(new_registry("9"), host="127.0.0.1", port=0) as address:
         status, page = await read(f"http://{address}/metrics")
         assert (status, 'tokenforge_build_info{version="9"} 1.0' in page) == (200, True)
         assert (await read(f"http://{address}/health/live"))[0] == 200
         assert (await read(f"http://{address}/v1/models"))[0] == 404
 
 
-async def test_a_port_that_is_taken_is_named() -> None:
-    async with metrics_served(new_registry("9"), host="127.0.0.1", port=0) as address:
+@pytest.mark.parametrize("served", [metrics_served, page_served])
+async def test_a_port_that_is_taken_is_named(served: Serve) -> None:
+    async with served(new_registry("9"), host="127.0.0.1", port=0) as address:
         host, _, port = address.partition(":")
         with pytest.raises(PortInUse, match=port):
-            async with metrics_served(new_registry("9"), host=host, port=int(port)):
+            async with served(new_registry("9"), host=host, port=int(port)):
                 pass
 
 

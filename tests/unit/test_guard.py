@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tokenforge.domain.api_key import SCOPES, ApiKey
 from tokenforge.domain.errors import Forbidden, InvalidInput, LimitReached, NotReady, TokenForgeError, Unauthorized
 from tokenforge.gateway.guard import KeyRing, is_loopback
-from tokenforge.protocol.keys import RANDOM_BYTES, KeyBody, digest, identity_in, key_answer, mint, parse_key
+from tokenforge.protocol.key_token import digest, identity_in
+from tokenforge.protocol.keys import RANDOM_BYTES, KeyBody, key_answer, mint, parse_key
 from tokenforge.protocol.problem import problem_of
 
 

@@ -13,13 +13,11 @@ from typing import Protocol
 import uvloop
 
 from tokenforge import __version__
-from tokenforge.cli.keys import require_key
 from tokenforge.cli.metrics_page import metrics_told
 from tokenforge.cli.platform_places import platform_store
 from tokenforge.gateway.guard import is_loopback
 from tokenforge.protocol.listening import bind
 from tokenforge.settings import Settings, read_settings
-from tokenforge.telemetry.control_metrics import ControlMetrics
 from tokenforge.telemetry.logs import set_up_logs
 from tokenforge.telemetry.page import new_registry
 from tokenforge.worker.process import hold_lifeline, raise_file_limit
@@ -29,6 +27,7 @@ def run_control(*, lifeline_fd: int | None, owner: str | None) -> int:
     """Reconcile until SIGTERM; waits while another control leads."""
     from tokenforge.cli.cluster_wiring import cluster_control
     from tokenforge.cli.platform_wiring import make_control, make_executor
+    from tokenforge.telemetry.control_metrics import ControlMetrics
 
     settings = read_settings()
     _begin("control", settings, lifeline_fd)
@@ -77,7 +76,10 @@ def listener_of(host: str, port: int, *, socket_fd: int | None, is_shared: bool)
     """A listening socket: the one that was inherited, or a new one. Raises PortInUse, or Unauthorized without a key."""
     if socket_fd is not None:
         return socket.socket(fileno=socket_fd)
-    require_key(host)
+    if not is_loopback(host):
+        from tokenforge.cli.keys import require_key
+
+        require_key(host)
     return bind(host, port, is_shared=is_shared)
 
 
@@ -85,6 +87,7 @@ def run_gateway(listener: socket.socket, *, lifeline_fd: int | None) -> int:
     """Serve until SIGTERM."""
     from tokenforge.cli.gateway_wiring import make_gateway
     from tokenforge.gateway.http.limits import Limits, most_connections
+    from tokenforge.gateway.page_server import page_served
     from tokenforge.gateway.server import serve
 
     settings = read_settings()
@@ -96,7 +99,7 @@ def run_gateway(listener: socket.socket, *, lifeline_fd: int | None) -> int:
         store = platform_store(settings)
         try:
             parts = make_gateway(settings, store, is_loopback=is_private)
-            async with metrics_told(settings, parts.registry, process="gateway"):
+            async with metrics_told(settings, parts.registry, process="gateway", served=page_served):
                 await serve(parts, listener=listener, limits=Limits(connections=most_connections()))
         finally:
             await store.close()

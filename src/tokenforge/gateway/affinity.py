@@ -56,11 +56,19 @@ P = TypeVar("P", bound=Placed)
 L = TypeVar("L", bound=Loaded)
 
 
+class Fields(Protocol):
+    """What stands in a request's body."""
+
+    def get(self, name: str, /) -> object:
+        """A field's value, None where there is none."""
+        ...
+
+
 class Hint(NamedTuple):
-    """What a request may share with others: its session, as a header says, and its body, which was read already."""
+    """What a request may share with others: its session, as a header says, and what stands in its body."""
 
     session: str
-    fields: Mapping[str, object]
+    fields: Fields
 
     def key(self) -> int | None:
         """64 bits that requests of one session or one beginning have in common; None when there is nothing to share.
@@ -129,7 +137,7 @@ def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
-def _head(fields: Mapping[str, object]) -> str | None:
+def _head(fields: Fields) -> str | None:
     """The beginning of a prompt or of a chat; None where it is short, or not to be read."""
     messages = fields.get("messages")
     if isinstance(messages, list):

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.errors import Forbidden, LimitReached, NotReady, Unauthorized
 from tokenforge.protocol.asgi import Scope, header, raw_header
-from tokenforge.protocol.keys import digest, identity_in
+from tokenforge.protocol.key_token import digest, identity_in
 
 _LEAVE = "tokenforge.leave"
 _MAKE_ONE = "Make one where the server runs: tokenforge keys create NAME --scope admin"

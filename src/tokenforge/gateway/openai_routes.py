@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.gateway.affinity import Hint
+from tokenforge.gateway.body import BodyFields, model_in
 from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Served, Want
 from tokenforge.gateway.upstream_answer import UpstreamAnswer
 from tokenforge.gateway.usage import usage_in, usage_of_stream
 from tokenforge.protocol.openai_answer import error_event
-from tokenforge.protocol.openai_fields import peek_object
 from tokenforge.protocol.problem import Problem
 
 _END_BYTES = 1024
@@ -42,14 +42,21 @@ async def openai_route(plane: DataPlane, passage: Passage) -> None:
 
 def wanted(passage: Passage) -> Want:
     """Who may serve it. Raises InvalidInput."""
-    fields = peek_object(passage.exchange.body)
-    model = fields.get("model")
-    if not isinstance(model, str) or not model:
-        hint = "GET /v1/models lists what is served"
-        fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
-        raise InvalidInput([fault], source="request body")
-    passage.model = model
-    return Want(model, passage.runtime, passage.deployment, Hint(passage.session, fields))
+    body = passage.exchange.body
+    passage.model = model = model_in(body) or _model_in_words(body)
+    return Want(model, passage.runtime, passage.deployment, Hint(passage.session, BodyFields(body)))
+
+
+def _model_in_words(body: bytes) -> str:
+    """The model's name, by a reader that says what is wrong, and reads other encodings. Raises InvalidInput."""
+    from tokenforge.protocol.openai_fields import peek_object
+
+    model = peek_object(body).get("model")
+    if isinstance(model, str) and model:
+        return model
+    hint = "GET /v1/models lists what is served"
+    fault = Fault(field="model", value=model, message="is not the name of a model", hint=hint)
+    raise InvalidInput([fault], source="request body")
 
 
 def is_stream(answer: UpstreamAnswer) -> bool:

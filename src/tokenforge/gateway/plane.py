@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
 from tokenforge.gateway.access_log import AccessLog
@@ -25,7 +25,9 @@ from tokenforge.protocol.problem import Problem, problem_of
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 from tokenforge.telemetry.logs import Value as Told
 from tokenforge.telemetry.tracing.span import Value
-from tokenforge.telemetry.tracing.tracer import Trace, Tracer
+
+if TYPE_CHECKING:
+    from tokenforge.telemetry.tracing.tracer import Trace, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class Passage:
     replica: str | None = None
     usage: Usage | None = None
     tell_late: Callable[[Problem], bytes] | None = None
-    trace: Trace | None = None
+    trace: "Trace | None" = None
 
     def __init__(self, exchange: Exchange, *, request_id: str, arrived_s: float) -> None:
         self.exchange = exchange
@@ -136,7 +138,7 @@ class DataPlane:
     reporter: DemandReporter
     new_id: Callable[[], str]
     log: AccessLog
-    tracer: Tracer | None = None
+    tracer: "Tracer | None" = None
     clock: Callable[[], float] = time.monotonic
     is_draining: bool = False
     in_flight: int = 0
@@ -198,7 +200,7 @@ class DataPlane:
             _end_trace(passage.trace, passage)
 
 
-def _end_trace(trace: Trace, passage: Passage) -> None:
+def _end_trace(trace: "Trace", passage: Passage) -> None:
     """The root span of this process; what lies under it was added on the way."""
     outcome = passage.exchange.outcome
     attributes: dict[str, Value] = {

@@ -7,21 +7,16 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from tokenforge import __version__
 from tokenforge.gateway.access_log import WELL_EVERY, AccessLog
-from tokenforge.gateway.admin.app import admin_app
-from tokenforge.gateway.admin.console import ConsoleRoutes
-from tokenforge.gateway.admin.deployments import DeploymentRoutes, ReadLog
-from tokenforge.gateway.admin.hot_operations import HotReads
-from tokenforge.gateway.admin.keys import KeyRoutes
-from tokenforge.gateway.admin.openapi import openapi_document
-from tokenforge.gateway.admin.operation import Operation
 from tokenforge.gateway.app import GatewayApp
 from tokenforge.gateway.demand import DemandMeter, DemandReporter
 from tokenforge.gateway.direct import answered_directly
@@ -29,51 +24,48 @@ from tokenforge.gateway.feed import RouteFeed
 from tokenforge.gateway.guard import KeyRing
 from tokenforge.gateway.http.limits import Limits
 from tokenforge.gateway.http.server import HttpServer
-from tokenforge.gateway.infer_route import infer_route
+from tokenforge.gateway.late_app import LateApp
 from tokenforge.gateway.openai_routes import PATHS, openai_route
-from tokenforge.gateway.plane import DataPlane
+from tokenforge.gateway.plane import DataPlane, Passage
 from tokenforge.gateway.routing import HOLD_S, Router
 from tokenforge.gateway.upstream import Upstream
-from tokenforge.protocol.deploy import CheckArgs, ClusterOffer, Quants, any_args
 from tokenforge.protocol.listening import LAST_BYTES_S
-from tokenforge.store.base import Demands, Deployments, Events, Keys, Observations
+from tokenforge.store.base import Demands, Deployments, Keys, Observations
 from tokenforge.telemetry.gateway_metrics import GatewayMetrics
 from tokenforge.telemetry.logs import log_request
 from tokenforge.telemetry.page import new_registry
-from tokenforge.telemetry.tracing.tracer import Tracer
+
+if TYPE_CHECKING:
+    from tokenforge.telemetry.tracing.tracer import Tracer
 
 _log = logging.getLogger(__name__)
 
 DRAIN_S = 20.0
 
 
+MakeAdmin = Callable[[DataPlane, Callable[[], Awaitable[None]]], ASGIApp]
+"""Makes the admin side of a data plane; the second argument brings its tables up to date."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayParts:
-    """What a gateway is made of that comes from outside. `more` are further operations (benchmarks).
+    """What a gateway is made of that comes from outside.
 
-    `random` gives so many bytes of chance, `now` is RFC 3339; `is_loopback`: it cannot be reached from elsewhere.
-    `hold_s`: how long a request waits for a place.
+    `random` gives so many bytes of chance; `is_loopback`: it cannot be reached from elsewhere; `hold_s`: how long a
+    request waits for a place. `admin` is called when the admin side is first asked for.
     """
 
     deployments: Deployments
     observations: Observations
-    events: Events
-    quants: Quants
-    most_replicas: int
-    read_log: ReadLog
-    new_id: Callable[[], str]
     keys: Keys
     random: Callable[[int], bytes]
-    now: Callable[[], str]
     is_loopback: bool
     demands: Demands
+    admin: MakeAdmin
     hold_s: float = HOLD_S
-    tracer: Tracer | None = None
+    tracer: "Tracer | None" = None
     registry: CollectorRegistry = field(default_factory=lambda: new_registry(__version__))
     logs_all: bool = False
-    more: tuple[Operation, ...] = ()
-    check_args: CheckArgs = any_args
-    cluster: ClusterOffer | None = None
 
 
 class RequestIds:
@@ -110,23 +102,18 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         log=AccessLog(
             write=partial(log_request, _log), clock=time.monotonic, well_every=1 if parts.logs_all else WELL_EVERY
         ),
-        handlers={"/infer": infer_route, **dict.fromkeys(PATHS, openai_route)},
+        handlers={"/infer": _infer, **dict.fromkeys(PATHS, openai_route)},
         quick=dict.fromkeys(PATHS, answered_directly),
     )
-    deployments = DeploymentRoutes(
-        deployments=parts.deployments, events=parts.events, new_id=parts.new_id, quants=parts.quants,
-        most_replicas=parts.most_replicas, read_log=parts.read_log, check_args=parts.check_args,
-        cluster=parts.cluster,
-    )  # fmt: skip
-    reads = HotReads(plane=plane, document=lambda: openapi_document(operations))
-    keys = KeyRoutes(keys=parts.keys, random=parts.random, now=parts.now, refresh=feed.refresh)
-    console = ConsoleRoutes(upstream=plane.upstream, table=lambda: router.table)
-    operations = (
-        *deployments.operations(), *keys.operations(), *parts.more, *reads.operations(), *console.operations()
-    )  # fmt: skip
-    admin = admin_app(operations, guard=ring)
+    admin = LateApp(plane=plane, make=lambda: parts.admin(plane, feed.refresh))
     app = GatewayApp(plane=plane, admin=admin, new_id=names.new)
     return app, feed
+
+
+async def _infer(plane: DataPlane, passage: Passage) -> None:
+    from tokenforge.gateway.infer_route import infer_route  # its shapes are pydantic's: for who asks for them
+
+    await infer_route(plane, passage)
 
 
 def make_server(app: GatewayApp, *, limits: Limits) -> HttpServer:

@@ -6,7 +6,6 @@ what is secret is compared in constant time and never looked up.
 """
 
 import base64
-import hashlib
 from collections.abc import Mapping
 
 from pydantic import Field, ValidationError, model_validator
@@ -17,13 +16,12 @@ from tokenforge.domain.errors import InvalidInput
 from tokenforge.protocol.benchmark_lengths import Body
 from tokenforge.protocol.benchmark_words import schema_faults
 from tokenforge.protocol.deploy_body import NAME_PATTERN
+from tokenforge.protocol.key_token import KEY_PREFIX, digest
 
 SECRET_BYTES = 32
 _ID_BYTES = 6
 RANDOM_BYTES = _ID_BYTES + SECRET_BYTES
 """How many random bytes a new key is made from."""
-
-_PREFIX = "tf"
 
 
 class KeyBody(Body):
@@ -56,24 +54,12 @@ def mint(body: KeyBody, *, random: bytes, now: str) -> tuple[ApiKey, str]:
         raise ValueError(f"a key takes {RANDOM_BYTES} random bytes, not {len(random)}")
     identity = random[:_ID_BYTES].hex()
     secret = base64.urlsafe_b64encode(random[_ID_BYTES:]).rstrip(b"=").decode()
-    token = f"{_PREFIX}-{identity}-{secret}"
+    token = f"{KEY_PREFIX}-{identity}-{secret}"
     made = ApiKey(
         id=identity, name=body.name, sha256=digest(token), scopes=frozenset(body.scopes), created_at=now,
         requests_per_minute=body.requests_per_minute, concurrency=body.concurrency,
     )  # fmt: skip
     return made, token
-
-
-def digest(token: str) -> str:
-    """What is kept of a key: its SHA-256 in hex."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def identity_in(token: str) -> str:
-    """The id in a key, or an empty string when it does not look like one."""
-    prefix, _, rest = token.partition("-")
-    identity, _, secret = rest.partition("-")
-    return identity if prefix == _PREFIX and secret else ""
 
 
 def key_answer(key: ApiKey) -> dict[str, object]:

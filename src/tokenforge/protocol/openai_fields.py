@@ -7,8 +7,6 @@ import json
 import re
 from collections.abc import Mapping
 
-from pydantic_core import from_json
-
 from tokenforge.domain.errors import Fault, InvalidInput
 
 SOURCE = "request body"
@@ -23,6 +21,8 @@ def read_object(body: bytes) -> Mapping[str, object]:
 
 def peek_object(body: bytes) -> Mapping[str, object]:
     """Like `read_object`, but a name may stand twice: for who passes the body on to one that reads it strictly."""
+    from pydantic_core import from_json  # some megabytes: for who reads a body
+
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError:

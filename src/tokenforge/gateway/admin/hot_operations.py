@@ -12,6 +12,7 @@ from tokenforge.domain.errors import NotReady
 from tokenforge.gateway.admin.openai_schemas import ANYTHING, CHAT, COMPLETION
 from tokenforge.gateway.admin.operation import Operation, Parameter, json_answer
 from tokenforge.gateway.admin.schemas import HEALTH, MODELS
+from tokenforge.gateway.late_app import health
 from tokenforge.gateway.openai_routes import models_document, models_of
 from tokenforge.gateway.plane import DEFAULT_DEADLINE_S, MAX_DEADLINE_S, DataPlane
 from tokenforge.gateway.routing import Want
@@ -105,15 +106,17 @@ class HotReads:
 
     async def live(self, request: Request) -> Response:
         """Always, while the process answers."""
-        del request
-        return json_answer({"status": "live"})
+        return self._health(request)
 
     async def ready(self, request: Request) -> Response:
         """Not while draining."""
-        del request
-        if self.plane.is_draining:
-            return json_answer({"status": "draining"}, status=503)
-        return json_answer({"status": "ready"})
+        return self._health(request)
+
+    def _health(self, request: Request) -> Response:
+        told = health(request.url.path, is_draining=self.plane.is_draining)
+        assert told is not None
+        status, body = told
+        return Response(body, status_code=status, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:
         """What was counted."""

@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         self.is_gone = self.is_slow = False
         self._is_deaf = False
         self._transport: Any = None
-        self._reader = RequestReader(self)
+        self._made_reader: RequestReader | None = None
         self._exchanges: deque[Exchange] = deque()
         self._refusal = b""
         self._waiters: list[asyncio.Future[None]] = []
@@ -196,6 +196,13 @@ class Connection(asyncio.Protocol):
 
     # within
 
+    @property
+    def _reader(self) -> RequestReader:
+        """For what is not plain; many connections need none."""
+        if self._made_reader is None:
+            self._made_reader = RequestReader(self)
+        return self._made_reader
+
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         self.since_s = self.server.now_s
@@ -254,7 +261,8 @@ class Connection(asyncio.Protocol):
     def _go_on(self, answered: Exchange) -> None:
         """After an answer: the next request, or wait for one, or the end."""
         if answered.is_ended and not (answered.is_last or self._exchanges or self._is_deaf or self.server.is_ending):
-            self._enter(Phase.HEAD if self._reader.is_in_head else Phase.IDLE)
+            reader = self._made_reader
+            self._enter(Phase.HEAD if reader is not None and reader.is_in_head else Phase.IDLE)
         elif self._transport.is_closing():
             pass
         elif not answered.is_begun:
