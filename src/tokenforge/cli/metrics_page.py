@@ -35,17 +35,22 @@ async def metrics_told(
     if settings.metrics_listen is None:
         yield
         return
-    if served is None:
-        from tokenforge.telemetry.metrics_server import metrics_served as served
+    serve = served or _by_uvicorn()
     host, port = settings.metrics_listen
     async with contextlib.AsyncExitStack() as stack:
         try:
-            address = await stack.enter_async_context(served(registry, host=host, port=port))
+            address = await stack.enter_async_context(serve(registry, host=host, port=port))
         except PortInUse as error:
             if port == 0:
                 raise
             _log.warning("metrics take a free port instead: %s", error)
-            address = await stack.enter_async_context(served(registry, host=host, port=0))
+            address = await stack.enter_async_context(serve(registry, host=host, port=0))
         target = MetricsTarget(address=address, labels={"process": process})
         with TargetFiles(targets_folder(settings)).said(process, target):
             yield
+
+
+def _by_uvicorn() -> Serve:
+    from tokenforge.telemetry.metrics_server import metrics_served
+
+    return metrics_served
