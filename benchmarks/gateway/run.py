@@ -2,7 +2,7 @@
 
     python benchmarks/gateway/run.py              all of it, about 15 minutes
     python benchmarks/gateway/run.py --quick      shorter loads, about 5 minutes
-    python benchmarks/gateway/run.py --only nginx,TokenForge
+    python benchmarks/gateway/run.py --only nginx,TokenForge --repeats 3 --seconds 4
     python benchmarks/gateway/run.py --fire       the second part alone: corpus, 10,000 streams, random bytes
 
 Peers are installed from their packages into environments under TOKENFORGE_BENCH_HOME (~/.cache/tokenforge-benchmarks).
@@ -16,7 +16,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
+from math import isnan
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -106,35 +109,52 @@ def _overload(row: Row, gateway: Gateway, seconds: float) -> None:
     row.refused_p99_ms = seen["refusal"]["p99_ms"]
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Row, Row], str]], ...] = (
-    ("start s", lambda r, d: f"{r.start_s:.2f}"),
-    ("req/s, 64 clients", lambda r, d: f"{r.requests_per_s:,.0f}"),
-    ("CPU us/request", lambda r, d: f"{r.cpu_us_per_request:.0f}"),
-    ("added p50/p99 at 100/s, ms", lambda r, d: _added(r.at_100, d.at_100)),
-    ("added at half its ceiling", lambda r, d: _added(r.at_half, d.at_100)),
-    ("64 x 20 ms: transit p50/p99", lambda r, d: f"{r.few_streams[0]:.2f} / {r.few_streams[1]:.2f}"),
-    ("us/chunk", lambda r, d: f"{r.few_streams[2]:.1f}"),
-    ("1,000 x 50 ms: transit p50/p99", lambda r, d: f"{r.many_streams[0]:.2f} / {r.many_streams[1]:.2f}"),
-    ("us/chunk ", lambda r, d: f"{r.many_streams[2]:.1f}"),
-    ("RSS MB", lambda r, d: f"{r.rss_mb:.0f}"),
-    ("peak, goodput at 5x, /s", lambda r, d: f"{r.peak_per_s:,.0f}, {r.goodput_per_s:,.0f}"),
-    ("429 p99 ms", lambda r, d: f"{r.refused_p99_ms:.0f}"),
+Values = tuple[float, ...]
+_COLUMNS: tuple[tuple[str, str, Callable[[Row, Row], Values]], ...] = (
+    ("start s", ".2f", lambda r, d: (r.start_s,)),
+    ("req/s, 64 clients", ",.0f", lambda r, d: (r.requests_per_s,)),
+    ("CPU us/request", ".1f", lambda r, d: (r.cpu_us_per_request,)),
+    ("added p50/p99 at 100/s, ms", ".2f", lambda r, d: _added(r.at_100, d.at_100)),
+    ("added at half its ceiling", ".2f", lambda r, d: _added(r.at_half, d.at_100)),
+    ("64 x 20 ms: transit p50/p99", ".2f", lambda r, d: r.few_streams[:2]),
+    ("us/chunk", ".1f", lambda r, d: r.few_streams[2:]),
+    ("1,000 x 50 ms: transit p50/p99", ".2f", lambda r, d: r.many_streams[:2]),
+    ("us/chunk ", ".1f", lambda r, d: r.many_streams[2:]),
+    ("RSS MB", ".0f", lambda r, d: (r.rss_mb,)),
+    ("peak, goodput at 5x, /s", ",.0f", lambda r, d: (r.peak_per_s, r.goodput_per_s)),
+    ("429 p99 ms", ".0f", lambda r, d: (r.refused_p99_ms,)),
 )
 
 
-def _added(seen: tuple[float, float], direct: tuple[float, float]) -> str:
-    return f"{seen[0] - direct[0]:.2f} / {seen[1] - direct[1]:.2f}"
+def _added(seen: tuple[float, float], direct: tuple[float, float]) -> Values:
+    return (seen[0] - direct[0], seen[1] - direct[1])
 
 
 def table(rows: list[Row]) -> str:
-    """The table, as Markdown."""
-    direct = next((row for row in rows if row.name == DIRECT), Row(name=DIRECT))
-    lines = ["| gateway | " + " | ".join(name for name, _ in _COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
-    for row in rows:
-        cells = [cell(row, direct).replace("nan", "-").replace("-1.00 / -1.00", "-") for _, cell in _COLUMNS]
-        lines.append(f"| {row.name} {row.version} | " + " | ".join(cells) + " |")
+    """The table, as Markdown: of rows of one name the medians, and in parentheses the least and the most."""
+    directs = [row for row in rows if row.name == DIRECT]
+    lines = ["| gateway | " + " | ".join(name for name, _, _ in _COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
+    for name in dict.fromkeys(row.name for row in rows):
+        same = [row for row in rows if row.name == name]
+        pairs = list(zip_longest(same, directs[: len(same)], fillvalue=Row(name=DIRECT)))
+        cells = [_cell([values(row, direct) for row, direct in pairs], form) for _, form, values in _COLUMNS]
+        lines.append(f"| {name} {same[0].version} | " + " | ".join(cells) + " |")
     lines += [f"\n{row.name}: not run, or not to the end: {row.not_run}" for row in rows if row.not_run]
     return "\n".join(lines)
+
+
+def _cell(repeats: list[Values], form: str) -> str:
+    """The numbers of one cell; what was not measured is a dash."""
+    numbers = []
+    for seen in zip(*repeats, strict=True):
+        known = [value for value in seen if not isnan(value)]
+        if not known:
+            numbers.append("-")
+        elif len(known) == 1:
+            numbers.append(format(known[0], form))
+        else:
+            numbers.append(f"{median(known):{form}} ({min(known):{form}}-{max(known):{form}})")
+    return " / ".join(numbers)
 
 
 def main() -> int:
@@ -152,13 +172,12 @@ def main() -> int:
         wanted = set(asked.only.split(",")) if asked.only else {peer.name for peer in PEERS}
         rows: list[Row] = []
         before = machine()
-        for peer in PEERS:
-            if peer.name in wanted:
-                rows.append(measure(peer, home, seconds=3.0 if asked.quick else 8.0))
-                print(table(rows[-1:]).splitlines()[-1], flush=True)
-                text = f"{table(rows)}\n\n{describe_machine(before, machine())}\n"
-                (folder / "results.md").write_text(text)
-                (folder / "results.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+        for peer in [peer for peer in PEERS if peer.name in wanted] * asked.repeats:
+            rows.append(measure(peer, home, seconds=asked.seconds or (3.0 if asked.quick else 8.0)))
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+            text = f"{table(rows)}\n\n{describe_machine(before, machine())}\n"
+            (folder / "results.md").write_text(text)
+            (folder / "results.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
         print(text)
     if asked.only:
         return 0
@@ -169,6 +188,8 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="shorter loads")
+    parser.add_argument("--seconds", type=float, default=0.0, help="how long each load lasts")
+    parser.add_argument("--repeats", type=int, default=1, help="how often, in turns; the table has medians and ranges")
     parser.add_argument("--only", default="", help="names of gateways, with commas between")
     parser.add_argument("--fire", action="store_true", help="only what ours does under fire")
     parser.add_argument("--minutes", type=float, default=0.5, help="how long random bytes are sent")

@@ -102,6 +102,15 @@ async def test_an_answer_is_whole_however_it_is_framed_and_cut_and_its_connectio
     assert served == [3]
 
 
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", HEAD + b"2\r\nok\r\n0\r\n\r\n"])
+async def test_a_second_answer_that_nobody_asked_for_is_given_to_nobody(first: bytes) -> None:
+    serve, served = answering(first + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother")
+    async with worker(serve) as url, pool() as upstream:
+        for _ in range(3):
+            assert await whole(upstream, url) == b"ok"
+    assert served == [1, 1, 1]
+
+
 async def test_an_answer_without_length_ends_with_its_connection() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)

@@ -64,6 +64,14 @@ class Fields(Protocol):
         ...
 
 
+class Shared(Protocol):
+    """What requests may have in common."""
+
+    def key(self) -> int | None:
+        """64 bits that they have in common; None when there is nothing to share."""
+        ...
+
+
 class Hint(NamedTuple):
     """What a request may share with others: its session, as a header says, and what stands in its body."""
 

@@ -23,14 +23,18 @@ class GatewayApp:
 
     def open(self, exchange: Exchange) -> int:
         """How large its body may be. Raises TokenForgeError when it may not be."""
-        head = exchange.head
-        if self.plane.owns(head.path, head.method):
-            return self.plane.open(exchange)
+        head, plane = exchange.head, self.plane
+        if head.method == "POST" and (head.path in plane.handlers or plane.owns(head.path, head.method)):
+            return plane.open(exchange)
         return _ADMIN_BODY_BYTES
 
     def answer_now(self, exchange: Exchange) -> bool:
         """Whether callbacks answer it."""
-        return isinstance(exchange.work, Passage) and self.plane.answer_now(exchange.work)
+        passage = exchange.work
+        if not isinstance(passage, Passage) or passage.trace is not None:
+            return False
+        quick = self.plane.quick.get(passage.path)
+        return quick is not None and quick(self.plane, passage)
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request."""
@@ -42,6 +46,9 @@ class GatewayApp:
 
     def left(self, exchange: Exchange) -> None:
         """It is over, admitted or not."""
-        if isinstance(exchange.work, Passage):
-            self.plane.left(exchange.work)
-        self.plane.guard.leave(exchange.scope)
+        passage = exchange.work
+        if isinstance(passage, Passage):
+            exchange.work = None  # each knew the other: now their memory is free at once
+            self.plane.left(passage)
+        else:
+            self.plane.guard.leave(exchange.scope)

@@ -59,8 +59,14 @@ class Direct:
 
     def _look(self) -> None:
         """The answer has news."""
+        answer = self._answer
         try:
-            self._go_on(self._answer)
+            if answer.is_plain and answer.status not in ELSEWHERE and not is_stream(answer):
+                self._plane.router.answered(self._endpoint)
+                tell_whole(self._passage, self._endpoint, answer, answer.gathered())
+                self._end()
+            else:
+                self._go_on(answer)
         except Exception as error:  # noqa: BLE001 - the edge of a request, as in DataPlane.answer
             if self._passage.exchange.doing is self:
                 tell_failure(self._passage, error)
@@ -130,8 +136,9 @@ class Direct:
         self._passage.usage = usage_of_stream(answer.before + answer.last, events=answer.events)
 
     def _end(self) -> None:
-        exchange = self._passage.exchange
-        if exchange.is_begun and not self._passage.usage and is_stream(self._answer):
+        passage = self._passage
+        exchange = passage.exchange
+        if passage.usage is None and exchange.is_begun and is_stream(self._answer):
             self._note_usage()
         self._let_go()
         exchange.done()

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 from tokenforge.domain.api_key import ApiKey
 from tokenforge.domain.errors import Forbidden, LimitReached, NotReady, Unauthorized
-from tokenforge.protocol.asgi import Scope, header, raw_header
+from tokenforge.protocol.asgi import FIELDS, Scope
 from tokenforge.protocol.key_token import digest, identity_in
+
+Fields = Mapping[bytes, bytes]
 
 _LEAVE = "tokenforge.leave"
 _MAKE_ONE = "Make one where the server runs: tokenforge keys create NAME --scope admin"
@@ -29,17 +31,24 @@ _MOST_ADMITTED = 4096
 class Guard(Protocol):
     """Decides on one request."""
 
+    def enter(self, fields: Fields, *, needs: str) -> "Use | None":
+        """Return when the caller has the scope `needs` and is within its limits. Raises a TokenForgeError otherwise.
+
+        `fields` are the request's headers by lower-case name. What comes back is one more in flight until it is left.
+        """
+        ...
+
     def admit(self, scope: Scope, *, needs: str) -> None:
-        """Return when the caller has the scope `needs` and is within its limits. Raises a TokenForgeError otherwise."""
+        """The same for an ASGI application, whose scope keeps what is to be left."""
         ...
 
     def leave(self, scope: Scope) -> None:
-        """The request is answered, admitted or not. Called once for each request."""
+        """The request of that scope is answered, admitted or not. Called once for each request."""
         ...
 
 
 @dataclass(slots=True)
-class _Use:
+class Use:
     """How a key is used here: requests in flight, and what is left of its rate at `at_s`."""
 
     left: float
@@ -56,8 +65,8 @@ class KeyRing:
     _keys: Mapping[str, ApiKey] | None = None
     _is_open: bool = False
     _has_users: bool = False
-    _uses: dict[str, _Use] = field(default_factory=dict)
-    _admitted: dict[bytes, tuple[ApiKey, _Use]] = field(default_factory=dict)
+    _uses: dict[str, Use] = field(default_factory=dict)
+    _admitted: dict[bytes, tuple[ApiKey, Use]] = field(default_factory=dict)
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Take a new table; what a key has used of its limits stays."""
@@ -68,42 +77,46 @@ class KeyRing:
         for gone in [id_ for id_, use in self._uses.items() if id_ not in self._keys and not use.in_flight]:
             del self._uses[gone]
 
-    def admit(self, scope: Scope, *, needs: str) -> None:
+    def enter(self, fields: Fields, *, needs: str) -> Use | None:
         """Raises NotReady, Unauthorized, Forbidden, LimitReached."""
         if self._keys is None:
             raise NotReady("the API keys are not read yet")
         if self._is_open:
-            _refuse_other_sites(scope)
-            return
-        key, use = self._key(raw_header(scope, b"authorization"))
-        if not key.may(needs):
+            _refuse_other_sites(fields)
+            return None
+        said = fields.get(b"authorization", b"")
+        key, use = self._admitted.get(sha256(said).digest()) or self._admit(said)
+        if needs not in key.scopes and not key.may(needs):
             has = ", ".join(sorted(key.scopes)) or "none"
             raise Forbidden(f"this needs a key with the scope {needs}; key {key.name!r} has {has}", scope=needs)
         self._count(key, use)
-        scope[_LEAVE] = use
+        return use
+
+    def admit(self, scope: Scope, *, needs: str) -> None:
+        """Raises what `enter` does."""
+        fields: Fields = scope[FIELDS] if FIELDS in scope else dict(reversed(scope["headers"]))
+        use = self.enter(fields, needs=needs)
+        if use is not None:
+            scope[_LEAVE] = use
 
     def leave(self, scope: Scope) -> None:
         """Give back the place of an admitted request."""
         use = scope.pop(_LEAVE, None)
-        if isinstance(use, _Use):
+        if isinstance(use, Use):
             use.in_flight -= 1
 
-    def _key(self, said: bytes) -> tuple[ApiKey, _Use]:
+    def _admit(self, said: bytes) -> tuple[ApiKey, Use]:
         """The key in an Authorization header, and how it is used; no part of it comes back in an error.
 
         A header that was right is remembered by its digest: who does not know it cannot aim at a digest.
         """
-        said_digest = sha256(said).digest()
-        known = self._admitted.get(said_digest)
-        if known is None:
-            key = self._look_up(said.decode("latin-1"))
-            use = self._uses.get(key.id)
-            if use is None:
-                use = self._uses[key.id] = _Use(left=float(key.requests_per_minute), at_s=self.clock())
-            known = key, use
-            if len(self._admitted) < _MOST_ADMITTED:
-                self._admitted[said_digest] = known
-        return known
+        key = self._look_up(said.decode("latin-1"))
+        use = self._uses.get(key.id)
+        if use is None:
+            use = self._uses[key.id] = Use(left=float(key.requests_per_minute), at_s=self.clock())
+        if len(self._admitted) < _MOST_ADMITTED:
+            self._admitted[sha256(said).digest()] = key, use
+        return key, use
 
     def _look_up(self, said: str) -> ApiKey:
         keys = self._keys or {}
@@ -119,12 +132,12 @@ class KeyRing:
             raise Unauthorized("the API key is not known here; it may have been revoked", hint=_SEND_ONE)
         return key
 
-    def _count(self, key: ApiKey, use: _Use) -> None:
+    def _count(self, key: ApiKey, use: Use) -> None:
         """Take one request from the key's limits: a bucket of a minute's requests that fills evenly."""
-        now, most = self.clock(), float(key.requests_per_minute)
         if key.concurrency and use.in_flight >= key.concurrency:
             raise LimitReached(f"key {key.name!r} has {use.in_flight} requests in flight, as many as it may")
-        if most:
+        if key.requests_per_minute:
+            now, most = self.clock(), float(key.requests_per_minute)
             use.left = min(most, use.left + (now - use.at_s) * most / 60.0)
             use.at_s = now
             if use.left < 1.0:
@@ -143,9 +156,9 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _refuse_other_sites(scope: Scope) -> None:
+def _refuse_other_sites(fields: Fields) -> None:
     """A browser sends what any page asks it to, also to this machine: its headers say for whom."""
-    origin, host = header(scope, b"origin"), header(scope, b"host")
+    origin, host = (fields.get(name, b"").decode("latin-1") for name in (b"origin", b"host"))
     for said in (origin, f"//{host}" if host else ""):
         if said and not is_loopback(_host_in(said)):
             text = "without an API key this server answers this machine alone, under its own name"

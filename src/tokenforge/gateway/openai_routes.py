@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 from tokenforge.domain.errors import Fault, InvalidInput
-from tokenforge.gateway.affinity import Hint
-from tokenforge.gateway.body import BodyFields, model_in
-from tokenforge.gateway.plane import DataPlane, Passage
+from tokenforge.gateway.body import model_in
+from tokenforge.gateway.plane import RUNTIME_HEADER, DataPlane, Passage
 from tokenforge.gateway.relay import Ask, relay
 from tokenforge.gateway.routing import Endpoint, Served, Want
 from tokenforge.gateway.upstream_answer import UpstreamAnswer
@@ -44,7 +43,8 @@ def wanted(passage: Passage) -> Want:
     """Who may serve it. Raises InvalidInput."""
     body = passage.exchange.body
     passage.model = model = model_in(body) or _model_in_words(body)
-    return Want(model, passage.runtime, passage.deployment, Hint(passage.session, BodyFields(body)))
+    runtime = passage.runtime if RUNTIME_HEADER in passage.exchange.fields else None
+    return Want(model, runtime, passage.deployment, passage)
 
 
 def _model_in_words(body: bytes) -> str:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tokenforge.domain.errors import DeadlineExceeded, Fault, InvalidInput
 from tokenforge.gateway.access_log import AccessLog
+from tokenforge.gateway.affinity import Hint
+from tokenforge.gateway.body import BodyFields
 from tokenforge.gateway.demand import DemandReporter
-from tokenforge.gateway.guard import Guard
+from tokenforge.gateway.guard import Guard, Use
 from tokenforge.gateway.http.exchange import Exchange
 from tokenforge.gateway.routing import Router
 from tokenforge.gateway.upstream import Upstream
@@ -61,15 +63,20 @@ class Passage:
     tried: Collection[str] = ()
     refusal: Refusal | None = None
     failure: UpstreamFailed | None = None
+    deployment: str | None = None
     model: str | None = None
     replica: str | None = None
     usage: Usage | None = None
     tell_late: Callable[[Problem], bytes] | None = None
     trace: "Trace | None" = None
+    use: Use | None = None
 
     def __init__(self, exchange: Exchange, *, request_id: str, arrived_s: float) -> None:
         self.exchange = exchange
-        self.deployment, self.path = split_path(exchange.head.path)
+        path = exchange.head.path
+        if path.startswith(_SCOPED):
+            self.deployment, path = split_path(path)
+        self.path = path
         self.request_id = request_id
         self.identity = request_id.encode("latin-1")
         self.arrived_s = arrived_s
@@ -84,6 +91,10 @@ class Passage:
     def session(self) -> str:
         """The session that it belongs to, if it names one."""
         return self.exchange.fields.get(SESSION_HEADER, b"").decode("latin-1")
+
+    def key(self) -> int | None:
+        """What it shares with others, for replicas that have seen it before."""
+        return Hint(self.session, BodyFields(self.exchange.body)).key()
 
     def whole(self, status: int, body: bytes, *, kind: str, headers: Mapping[str, str] = _NONE) -> None:
         """Send a whole answer."""
@@ -163,14 +174,9 @@ class DataPlane:
         exchange.work = passage = Passage(exchange, request_id=identity, arrived_s=arrived_s)
         if self.tracer is not None:
             passage.trace = self.tracer.begin(header(exchange.scope, b"traceparent"))
-        self.guard.admit(exchange.scope, needs="infer")
+        passage.use = self.guard.enter(fields, needs="infer")
         exchange.until_s = arrived_s + (_deadline_s(exchange) if DEADLINE_HEADER in fields else DEFAULT_DEADLINE_S)
         return MAX_BODY_BYTES
-
-    def answer_now(self, passage: Passage) -> bool:
-        """Whether it is being answered by callbacks."""
-        quick = self.quick.get(passage.path)
-        return quick is not None and passage.trace is None and quick(self, passage)
 
     async def answer(self, passage: Passage) -> None:
         """Answer it, whatever happens."""
@@ -190,10 +196,12 @@ class DataPlane:
         self.in_flight -= 1
         if self.in_flight == 0:
             self.empty.set()
-        outcome, usage, duration_s = passage.exchange.outcome, passage.usage, self.clock() - passage.arrived_s
+        if passage.use is not None:
+            passage.use.in_flight -= 1
+        outcome, duration_s = passage.exchange.outcome, self.clock() - passage.arrived_s
         self.metrics.count(passage.path, outcome, duration_s=duration_s)
-        if usage is not None:
-            self.metrics.delivered(usage)
+        if passage.usage is not None:
+            self.metrics.delivered(passage.usage)
         if self.log.wants(outcome):
             self.log.tell(_facts(passage, duration_s=duration_s))
         if passage.trace is not None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tokenforge.domain.deployment import Routing
 from tokenforge.domain.errors import NotFound
 from tokenforge.domain.generation import RuntimeInfo
-from tokenforge.gateway.affinity import Hint
+from tokenforge.gateway.affinity import Shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Want(NamedTuple):
     model: str | None
     runtime: str | None = None
     deployment: str | None = None
-    hint: Hint | None = None
+    hint: Shared | None = None
 
     def is_met_by(self, *, model: str, runtime: str, deployment: str, name: str) -> bool:
         """Whether a deployment of these may serve it."""
@@ -73,7 +73,7 @@ class RouteTable:
 
     def find(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it. Raises NotFound, saying which there are."""
-        if fitting := self._found.get(want[:3]) or self.fitting(want):
+        if fitting := self.known(want) or self.fitting(want):
             return fitting
         among = self.by_model.get(want.model, ()) if want.model is not None else self.all()
         model, runtime = want.model, want.runtime
@@ -93,6 +93,10 @@ class RouteTable:
         raise NotFound(
             f"model {model!r} is not deployed", hint=f"Deployed are: {there}; POST /deploy with it, then ask again"
         )
+
+    def known(self, want: Want) -> tuple[Served, ...] | None:
+        """What `find` found for the like before, None where nobody asked yet."""
+        return self._found.get(want[:3])
 
     def fitting(self, want: Want) -> tuple[Served, ...]:
         """The deployments that may serve it; none is no error. What was found is found at once the next time."""

@@ -120,13 +120,22 @@ class Router:
 
     def take_now(self, want: Want) -> Endpoint | None:
         """The same without waiting; None when there is no place, for whatever reason."""
+        served = self.table.known(want)
+        if served is not None and len(served) == 1 and len(served[0].endpoints) == 1:
+            endpoint = served[0].endpoints[0]
+            tally = self._tally(endpoint.id)
+            if tally.in_flight >= endpoint.capacity or tally.failures:
+                return None
+            tally.in_flight += 1
+            tally.used = next(self._turn)
+            return endpoint
         try:
-            endpoint = self._choose(want, ())
+            chosen = self._choose(want, ())
         except (NotFound, NotReady):
             return None
-        if endpoint is not None:
-            self._occupy(endpoint)
-        return endpoint
+        if chosen is not None:
+            self._occupy(chosen)
+        return chosen
 
     def release(self, endpoint: Endpoint) -> None:
         """The request has left the replica: its place goes to the first who waits for it, or is free."""
@@ -153,8 +162,9 @@ class Router:
 
     def answered(self, endpoint: Endpoint) -> None:
         """It answered: it is well."""
-        tally = self._tally(endpoint.id)
-        tally.failures, tally.out_until_s = 0, 0.0
+        tally = self._tallies.get(endpoint.id)
+        if tally is not None and tally.failures:
+            tally.failures, tally.out_until_s = 0, 0.0
 
     def in_flight(self, endpoint_id: str) -> int:
         """Requests that this gateway has there now."""

@@ -30,22 +30,18 @@ class _Origin:
     prefix: bytes
     authority: bytes
     idle: list[UpstreamConnection] = field(default_factory=list)
-    _first: dict[str, bytes] = field(default_factory=dict)
+    first: dict[str, bytes] = field(default_factory=dict)
 
-    def head(self, path: str, method: bytes, headers: bytes, length: int) -> bytes:
-        """A request's head."""
-        return b"%b%bcontent-length: %d\r\n\r\n" % (self._first_lines(path, method), headers, length)
-
-    def _first_lines(self, path: str, method: bytes) -> bytes:
+    def first_lines(self, path: str, method: bytes) -> bytes:
         """How a request for one of the few paths begins; each is asked with one method."""
-        if path not in self._first:
-            self._first[path] = b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (
+        if path not in self.first:
+            self.first[path] = b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (
                 method,
                 self.prefix,
                 path.encode("ascii"),
                 self.authority,
             )
-        return self._first[path]
+        return self.first[path]
 
 
 class Upstream:
@@ -57,15 +53,15 @@ class Upstream:
     def ask_now(self, url: str, path: str, *, body: bytes, headers: bytes) -> UpstreamAnswer | None:
         """The same on a connection that is open already, without waiting for anything; None when there is none."""
         origin = self._origins.get(url)
-        connection = None if origin is None else self._idle(origin)
-        if origin is None or connection is None:
+        if origin is None or not origin.idle or (connection := self._idle(origin)) is None:
             return None
-        return connection.ask(origin.head(path, b"POST", headers, len(body)), body)
+        first = origin.first.get(path) or origin.first_lines(path, b"POST")
+        return connection.ask(b"%b%bcontent-length: %d\r\n\r\n" % (first, headers, len(body)), body)
 
     async def ask(self, url: str, path: str, *, body: bytes, headers: bytes, method: bytes = b"POST") -> UpstreamAnswer:
         """Send a request; `headers` are whole lines. The answer's head is there on return. Raises UpstreamFailed."""
         origin = self._origins.get(url) or self._open_origin(url)
-        head = origin.head(path, method, headers, len(body))
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (origin.first_lines(path, method), headers, len(body))
         while True:
             connection = self._idle(origin) or await self._connect(origin)
             answer = connection.ask(head, body)

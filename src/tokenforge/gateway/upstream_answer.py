@@ -29,15 +29,15 @@ class UpstreamFailed(EngineError):
 class UpstreamAnswer:
     """One answer. `close` it in the end: its connection is kept when the answer was whole, else ended.
 
-    It is awaited, or it has a `listener`, which is called when there is news and looks for itself. Parts that nobody
-    has taken wait in `parts`, `size` bytes; beyond `most_ahead` the worker waits too.
+    `is_plain`: it came whole, at once. It is awaited, or it has a `listener`, which is called when there is news and
+    looks for itself. Parts that nobody has taken wait in `parts`, `size` bytes; beyond `most_ahead` the worker waits.
     """
 
     status = size = events = 0
     most_ahead = _AHEAD_BYTES
     listener: Callable[[], None] | None = None
     fields: Mapping[bytes, bytes] = _NONE
-    is_chunked = is_ended = False
+    is_chunked = is_ended = is_plain = False
     failure: UpstreamFailed | None = None
     client: Exchange | None = None
     before = last = b""
@@ -132,9 +132,8 @@ class UpstreamAnswer:
     def take_whole(self, status: int, fields: Mapping[bytes, bytes], body: bytes) -> None:
         """All of it, at once."""
         self.status, self.fields, self.size = status, fields, len(body)
-        if body:
-            self.parts.append(body)
-        self.is_ended = True
+        self.parts = [body] if body else []
+        self.is_ended = self.is_plain = True
         if self._waiter is not None:
             self.wake()
 

@@ -38,7 +38,6 @@ class UpstreamConnection(asyncio.Protocol):
     def ask(self, head: bytes, body: bytes) -> UpstreamAnswer:
         """Send a request; its answer will come."""
         self._answer = answer = UpstreamAnswer(self)
-        self._fields = {}
         self._is_reusable = self._is_to_close = self._is_between_chunks = self.is_heard = False
         if len(body) < 65536:
             self._transport.write(head + body)
@@ -55,7 +54,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._is_reusable and not self.is_closed and self.pool is not None:
             self.is_used = True
             self.idle_since_s = self.loop.time()
-            self.resume()
+            if self._is_paused:
+                self.resume()
             self.pool.append(self)
         else:
             self.close()
@@ -119,7 +119,8 @@ class UpstreamConnection(asyncio.Protocol):
     # what httptools tells
 
     def on_message_begin(self) -> None:
-        """An answer begins; a second one, which nobody asked for, is not taken for the answer to a later request."""
+        """An answer begins. A second one, which nobody asked for, is not taken for the answer to a later request."""
+        self._fields = {}
         if self._answer is not None and self._answer.is_ended:
             self._is_reusable = False
 

@@ -89,16 +89,11 @@ async def send_whole(
 
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that (lower-case) name, or an empty string."""
-    return raw_header(scope, name).decode("latin-1")
-
-
-def raw_header(scope: Scope, name: bytes) -> bytes:
-    """Its bytes."""
     if FIELDS in scope:
-        said: bytes = scope[FIELDS].get(name, b"")
-        return said
+        said: bytes | None = scope[FIELDS].get(name)
+        return "" if said is None else said.decode("latin-1")
     value: bytes = next((value for key, value in scope["headers"] if key == name), b"")
-    return value
+    return value.decode("latin-1")
 
 
 def request_id(scope: Scope, *, otherwise: str) -> str:

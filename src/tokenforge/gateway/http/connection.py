@@ -232,15 +232,20 @@ class Connection(asyncio.Protocol):
         self.since_s = server.now_s
         try:
             exchange.body_limit = server.app.open(exchange)
-            self._check_size(exchange, len(body))
-            exchange.body, exchange.size, exchange.is_whole = body, len(body), True
-            server.body_bytes += exchange.size
-            self._check_room()
+            size = len(body)
+            if size > exchange.body_limit:
+                self._check_size(exchange, size)
+            exchange.body, exchange.size, exchange.is_whole = body, size, True
+            server.body_bytes += size
+            if server.body_bytes > server.limits.all_bodies_bytes:
+                self._check_room()
         except (Refused, TokenForgeError) as error:
             self._reader.exchange = exchange
             self._refuse(problem_in(error))
             return
-        self._start(exchange)
+        self.phase = Phase.BUSY
+        if not server.app.answer_now(exchange):
+            self.begin_task(exchange)
 
     def _start(self, exchange: Exchange) -> None:
         self.phase = Phase.BUSY
@@ -262,7 +267,8 @@ class Connection(asyncio.Protocol):
         """After an answer: the next request, or wait for one, or the end."""
         if answered.is_ended and not (answered.is_last or self._exchanges or self._is_deaf or self.server.is_ending):
             reader = self._made_reader
-            self._enter(Phase.HEAD if reader is not None and reader.is_in_head else Phase.IDLE)
+            self.phase = Phase.HEAD if reader is not None and reader.is_in_head else Phase.IDLE
+            self.since_s = self.server.now_s
         elif self._transport.is_closing():
             pass
         elif not answered.is_begun:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tokenforge.gateway.http.plain import Fields
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_BARE = (204, 304)
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -47,7 +48,7 @@ class Doing(Protocol):
 class Exchange:
     """`head` is what was asked, `body` its body, whole once `is_whole`; `work` is the application's own.
 
-    `scope` is the start of an ASGI scope: enough to look at headers. `until_s` is when the answer must be whole: then
+    `until_s` is when the answer must be whole: then
     the work, a `task` or what is `doing` it by callbacks, is ended and the exchange `is_late`. `is_chunked`: the answer
     goes out in chunks, so bytes that are in chunks already may go as they are. `is_last`: the connection ends with this
     answer. `outcome` is for the metrics.
@@ -63,6 +64,7 @@ class Exchange:
     task: asyncio.Task[None] | None = None
     doing: Doing | None = None
     _gathered: bytearray | None = None
+    _scope: Scope | None = None
 
     def __init__(
         self, connection: "Connection", head: "Head", fields: "Fields", headers: "Headers | None" = None
@@ -70,8 +72,14 @@ class Exchange:
         self._connection = connection
         self.head = head
         self.fields = fields
-        self.scope: Scope = {FIELDS: fields}
         self._headers = headers
+
+    @property
+    def scope(self) -> Scope:
+        """The start of an ASGI scope: enough to look at headers. The same at every look."""
+        if self._scope is None:
+            self._scope = {FIELDS: self.fields}
+        return self._scope
 
     @property
     def headers(self) -> "Headers":
@@ -105,10 +113,17 @@ class Exchange:
 
     def whole(self, status: int, lines: bytes, body: bytes) -> None:
         """Send a whole answer."""
-        head = self._start(status, lines, len(body))
+        self.sent_bytes = size = len(body)
+        first, connection = _STATUS_LINES.get(status), self._connection
+        is_usual = self.head.method == "POST" and status not in _BARE and not self.is_last
+        if first is None or not is_usual or connection.server.is_ending:
+            head = self._start(status, lines, size)
+            connection.write(head if self._is_bodiless else head + body)
+        else:
+            self.is_begun, self.status = True, status
+            told = (first, connection.server.date_line, lines, size, body)
+            connection.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % told)
         self.is_ended = True
-        self.sent_bytes = len(body)
-        self._connection.write(head if self._is_bodiless else head + body)
 
     def write(self, data: bytes) -> None:
         """Send a part of the body."""
@@ -167,7 +182,7 @@ class Exchange:
         self.is_begun = True
         self.status = status
         server = self._connection.server
-        is_bare = status < 200 or status in (204, 304)
+        is_bare = status < 200 or status in _BARE
         self._is_bodiless = is_bare or self.head.method == "HEAD"
         if length is not None:
             framing = b"content-length: %d\r\n" % length
