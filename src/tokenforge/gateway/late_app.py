@@ -4,6 +4,7 @@ Health is answered without it, because probes ask for nothing else.
 """
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,5 +45,10 @@ class LateApp:
 
     async def _app(self) -> ASGIApp:
         if self._made is None or (self._made.done() and self._made.exception() is not None):
-            self._made = asyncio.ensure_future(asyncio.to_thread(self.make))
+            self._made = asyncio.ensure_future(asyncio.to_thread(self._load))
         return await asyncio.shield(self._made)
+
+    def _load(self) -> ASGIApp:
+        made = self.make()
+        gc.freeze()
+        return made

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 import signal
@@ -131,6 +132,8 @@ async def serve(parts: GatewayParts, *, listener: socket.socket, limits: Limits)
         loop.add_signal_handler(number, stop.set)
     server = make_server(app, limits=limits)
     await server.start(listener)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no later look at what is garbage stops the streams to look at it too
     feeding = asyncio.create_task(feed.run(asyncio.Event()))
     is_served = asyncio.Event()
     reporting = asyncio.create_task(app.plane.reporter.run(is_served))
