@@ -56,17 +56,19 @@ class Stage:
 
     def turn(self, *, error: TokenForgeError | None = None) -> list[object]:
         """One decision, acted out; a preparation it asks for is done (or failed with `error`) at once."""
-        now_s = self.fleet.now_s
-        world = World(
-            sightings=list(self.fleet.workers.values()), preparation=self.preparation, now_s=now_s, now="t",
-            demand=self.demand, most=self.most, silent_s=self.silent_s,
-        )  # fmt: skip
-        decision = reconcile(self.deployment, world)
+        decision = reconcile(self.deployment, self.world())
         self.phases.append(decision.observed.phase)
         self.deployment = replace(self.deployment, observed=decision.observed)
         for action in decision.actions:
             self._act(action, error)
         return list(decision.actions)
+
+    def world(self) -> World:
+        """What control sees now."""
+        return World(
+            sightings=list(self.fleet.workers.values()), preparation=self.preparation, now_s=self.fleet.now_s, now="t",
+            demand=self.demand, most=self.most, silent_s=self.silent_s,
+        )  # fmt: skip
 
     def _act(self, action: object, error: TokenForgeError | None) -> None:
         if isinstance(action, Prepare):

@@ -1,5 +1,6 @@
 """Control's parts, put together, and what runs benchmarks beside it."""
 
+import logging
 import os
 import socket
 import sys
@@ -18,6 +19,7 @@ from tokenforge.cluster.local_fleet import LocalFleet
 from tokenforge.cluster.probe import answers
 from tokenforge.control.bench_places import BenchPlaces
 from tokenforge.control.bench_process import BenchCommand
+from tokenforge.control.card_table import ReadCards, look_at
 from tokenforge.control.executor import Executor
 from tokenforge.control.load_keys import LoadKeys
 from tokenforge.control.loop import Control
@@ -29,6 +31,9 @@ from tokenforge.protocol.replica_rules import require_room
 from tokenforge.settings import Settings
 from tokenforge.store.sql.store import Store
 from tokenforge.telemetry.control_metrics import ControlMetrics
+from tokenforge.telemetry.gpus import find_gpus, find_usable
+
+_log = logging.getLogger(__name__)
 
 
 def make_control(
@@ -51,6 +56,7 @@ def make_control(
         start_limit_s=settings.start_limit_s,
         most_replicas=most_replicas(settings),
         silence_limit_s=settings.silence_limit_s,
+        read_cards=_reader_of_cards(settings, machine.accelerator),
         probes=Probes(ask=partial(answers, limit_s=LIMIT_S), clock=time.monotonic),
         metrics=metrics,
         observing=settings.observing,
@@ -81,6 +87,17 @@ def make_executor(settings: Settings, store: Store, control: Control) -> Executo
         archive=platform_archive(settings, store),
         load_keys=LoadKeys(keys=store.keys, random=os.urandom, now=now_text),
     )
+
+
+def _reader_of_cards(settings: Settings, accelerator: Accelerator) -> ReadCards | None:
+    """What tells of this machine's GPUs; None without any, and where their driver cannot be asked."""
+    if accelerator is Accelerator.CPU:
+        return None
+    if not find_gpus(None):
+        _log.warning("the driver tells of no GPU, so none are given to replicas: each sees all that this process sees")
+        return None
+    gpus = find_usable(settings.observing.visible_gpus)
+    return lambda: look_at(gpus)
 
 
 def _machine(settings: Settings) -> Machine:

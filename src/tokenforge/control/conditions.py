@@ -10,6 +10,7 @@ from tokenforge.domain.errors import EnvironmentFailed, TokenForgeError, WorkerF
 _REASONS = {
     "not_found": "ModelNotFound",
     "not_enough_memory": "NotEnoughMemory",
+    "insufficient_gpu": "InsufficientGPU",
     "environment_failed": "EnvironmentFailed",
     "port_in_use": "PortInUse",
     "invalid_input": "InvalidSpec",
@@ -101,11 +102,13 @@ def conditions_of(
     scaling: Scaling | None = None,
     silent: Trouble | None = None,
     is_limited: bool = False,
+    waits_for_cards: bool = False,
 ) -> tuple[Condition, ...]:
     """`Ready`, `Prepared`, `Healthy` and `Scaled`, each keeping its time while it stays as it was."""
     healthy = _healthy(before, trouble or silent, failures=failures)
     limit = "; no more may run beside those of other deployments (TOKENFORGE_MOST_REPLICAS)" if is_limited else ""
-    count = f"{ready} of {wanted} replicas serve{limit if scaling is None else ''}"
+    waiting = ", and the next one waits for the GPUs of one that gives way" if waits_for_cards else ""
+    count = f"{ready} of {wanted} replicas serve{limit if scaling is None else ''}{waiting}"
     fresh = [
         _ready(phase, count=count, is_updating=is_updating, healthy=healthy),
         _prepared(preparation, ready=ready),

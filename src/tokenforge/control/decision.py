@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tokenforge.cluster.base import Sighting
+from tokenforge.control.cards import CardView
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import TokenForgeError
@@ -46,7 +47,7 @@ class World:
     `stop_limit_s` is how long a worker may take to drain and end before it is killed, `start_limit_s` how long it may
     load its model. `demand` is what its clients ask, None while no gateway says; `most` is how many replicas it may
     have beside those of other deployments. `silent_s` tells for how long workers have not answered, and
-    `silence_limit_s` how long they may.
+    `silence_limit_s` how long they may. `cards` are this machine's GPUs, None where replicas need none.
     """
 
     sightings: Sequence[Sighting]
@@ -59,6 +60,7 @@ class World:
     start_limit_s: float = START_LIMIT_S
     silent_s: Mapping[str, float] = field(default_factory=dict)
     silence_limit_s: float = 30.0
+    cards: CardView | None = None
 
     @property
     def silent(self) -> Collection[str]:

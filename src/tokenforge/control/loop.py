@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from tokenforge.cluster.base import Fleet, Launch, Sighting
 from tokenforge.control.budget import Budget
+from tokenforge.control.card_table import CardTable, ReadCards, with_cards
+from tokenforge.control.cards import CardView, labels_of
 from tokenforge.control.decision import (
     DEPLOYMENT_LABEL,
     START_LIMIT_S,
@@ -63,7 +65,8 @@ class Control:
 
     `drain_s`: how long requests of a stopped worker may go on. `free_bytes`: memory that a new worker can still take.
     `most_replicas`: what all deployments may have together. `silence_limit_s`: how long a worker may leave the
-    questions of `probes` unanswered until it is replaced.
+    questions of `probes` unanswered until it is replaced. `read_cards` tells of the GPUs that replicas are given,
+    None where none are.
     """
 
     deployments: Deployments
@@ -81,6 +84,7 @@ class Control:
     most_replicas: int = MOST_REPLICAS
     silence_limit_s: float = SILENCE_LIMIT_S
     probes: Probes | None = None
+    read_cards: ReadCards | None = None
     clock: Callable[[], float] = time.time
     tick_s: float = TICK_S
     lease_ttl_s: float = LEASE_TTL_S
@@ -124,8 +128,10 @@ class Control:
         demands = await self._demands(here)
         self._silent_s = {} if self.probes is None else self.probes.look(sightings)
         budget = Budget(here, self.most_replicas)
+        table = CardTable(self.read_cards, sightings)
         for deployment in here:
-            scene = _Seen(by_deployment.pop(deployment.id, []), demands.get(deployment.id), budget.room(deployment))
+            demand = demands.get(deployment.id)
+            scene = _Seen(by_deployment.pop(deployment.id, []), demand, budget.room(deployment), table)
             observed = await self._reconcile(deployment, scene, lease)
             budget.grant(deployment, replace(deployment, observed=observed).wanted)
         await self._clear(by_deployment)
@@ -165,18 +171,27 @@ class Control:
             start_limit_s=self.start_limit_s,
             silent_s=self._silent_s,
             silence_limit_s=self.silence_limit_s,
+            cards=self._cards(deployment, seen.table),
         )
         decision = reconcile(deployment, world)
         await self._teller().observed(deployment, decision.observed, lease=lease)
         for action in decision.actions:
-            await self._act(deployment, action, lease)
+            await self._act(deployment, action, lease, seen.table)
         return decision.observed
 
-    async def _act(self, deployment: Deployment, action: Action, lease: Lease) -> None:
+    def _cards(self, deployment: Deployment, table: CardTable) -> CardView | None:
+        """This machine's GPUs as the deployment sees them, once it is known what it asks."""
+        try:
+            prepared = self.preparations.prepared(deployment.id, deployment.spec.template)
+        except KeyError:
+            return None
+        return table.view(deployment.id, prepared.cards)
+
+    async def _act(self, deployment: Deployment, action: Action, lease: Lease, table: CardTable) -> None:
         if isinstance(action, Prepare):
             self.preparations.begin(deployment)
         elif isinstance(action, Start):
-            await self._start(deployment, action.template)
+            await self._start(deployment, action.template, table)
         elif isinstance(action, Stop):
             await self.fleet.stop(action.name, is_forced=action.is_forced)
         elif isinstance(action, Forget):
@@ -188,7 +203,7 @@ class Control:
     def _teller(self) -> Teller:
         return Teller(observations=self.observations, events=self.events, metrics=self.metrics)
 
-    async def _start(self, deployment: Deployment, template: str) -> None:
+    async def _start(self, deployment: Deployment, template: str, table: CardTable) -> None:
         try:
             prepared = self.preparations.prepared(deployment.id, template)
         except KeyError:
@@ -201,21 +216,30 @@ class Control:
         except NotEnoughMemory as error:
             self.preparations.fail(deployment, error)
             return
-        self._starting += 1
         name = f"{deployment.spec.name}-{self.new_id()}"
+        given = None
+        if (view := self._cards(deployment, table)) is not None:
+            given = table.give(name, view)
+            if given is None:
+                return  # somebody was sooner in this turn; the next one tells
+        self._starting += 1
         spec = WorkerSpec(
             name=name, runtime=prepared.runtime, max_waiting=MAX_WAITING, drain_s=self.drain_s, observing=self.observing
         )
         launch = Launch(spec=spec, python=prepared.python, process_env=prepared.process_env)
+        labels = {DEPLOYMENT_LABEL: deployment.id, TEMPLATE_LABEL: template}
+        if given is not None:
+            launch, labels = with_cards(launch, given), labels | labels_of(given.hold)
         try:
-            await self.fleet.launch(launch, labels={DEPLOYMENT_LABEL: deployment.id, TEMPLATE_LABEL: template})
+            await self.fleet.launch(launch, labels=labels)
         except TokenForgeError as error:
             _log.error("%s", error)
             self.preparations.fail(deployment, error)
             return
         if self.metrics is not None:
             self.metrics.worker_started()
-        await self.events.append(deployment.id, reason="Started", message=f"worker {name}")
+        on = "" if given is None else f" on GPU {', '.join(given.hold.cards)}"
+        await self.events.append(deployment.id, reason="Started", message=f"worker {name}{on}")
 
     async def _clear(self, orphans: Mapping[DeploymentId, Sequence[Sighting]]) -> None:
         """End workers whose deployment is gone."""
@@ -229,11 +253,12 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found of one deployment: its workers, what its clients ask, how many replicas it may have."""
+    """What was found of one deployment: its workers, what its clients ask, how many replicas it may have; the GPUs."""
 
     sightings: list[Sighting]
     demand: Demand | None
     most: int
+    table: CardTable
 
 
 def _by_deployment(sightings: Sequence[Sighting]) -> dict[DeploymentId, list[Sighting]]:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenforge.control.cards import ENGINE_SHARE, CardsAsked
 from tokenforge.domain.deployment import DeploymentSpec
-from tokenforge.domain.errors import NotEnoughMemory, NotFound
+from tokenforge.domain.errors import NotEnoughGpus, NotEnoughMemory, NotFound
 from tokenforge.domain.runtime import Accelerator, Quant
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.models.resolve import ModelFacts, describe_model, resolve_model
+from tokenforge.runtimes.base import RuntimePlug
 from tokenforge.runtimes.environments import ensure_environment
 from tokenforge.runtimes.registry import find_plug, require_quant
 
@@ -43,19 +45,27 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """All that a launch needs but a name. `host_bytes`: about how much of the host's memory one worker will fill."""
+    """All that a launch needs but a name.
+
+    `host_bytes`: about how much of the host's memory one worker will fill; `cards`: the GPUs it asks, None for none.
+    """
 
     runtime: RuntimeSpec
     python: Path
     process_env: Mapping[str, str]
     host_bytes: float = _LIGHT_BYTES
+    cards: CardsAsked | None = None
 
 
 def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], None]) -> Prepared:
-    """Do it. Raises the step's own error: NotFound, NotEnoughMemory, InvalidInput, EnvironmentFailed, StoreFailed."""
+    """Do it.
+
+    Raises the step's own error: NotFound, NotEnoughGpus, NotEnoughMemory, InvalidInput, EnvironmentFailed, StoreFailed.
+    """
     plug = find_plug(spec.runtime.name)
     recipe = plug.recipe(spec.runtime.version, machine.accelerator)
     require_quant(plug, spec.quant, machine.accelerator)
+    cards = cards_asked(spec, plug, accelerator=machine.accelerator, is_engine=bool(recipe.requirements))
     host_bytes = float(_LIGHT_BYTES)
     if recipe.requirements:  # an engine of its own, so it loads the weights
         tell("checking that the model fits")
@@ -87,7 +97,41 @@ def prepare(spec: DeploymentSpec, *, machine: Machine, tell: Callable[[str], Non
         engine_args=spec.engine_args,
     )
     process_env = {**machine.base_env, **environment.process_env}
-    return Prepared(runtime=runtime, python=environment.python, process_env=process_env, host_bytes=host_bytes)
+    return Prepared(
+        runtime=runtime, python=environment.python, process_env=process_env, host_bytes=host_bytes, cards=cards
+    )
+
+
+def cards_asked(
+    spec: DeploymentSpec, plug: RuntimePlug, *, accelerator: Accelerator, is_engine: bool
+) -> CardsAsked | None:
+    """The GPUs of each replica, None for none; on a machine with GPUs an engine takes one at least.
+
+    An engine asks for a share of one where `resources.gpu` is not said and its own argument says how much memory it
+    takes. Raises NotEnoughGpus for a machine without GPUs.
+    """
+    said = spec.resources.gpu
+    if accelerator is Accelerator.CPU:
+        if said == 0:
+            return None
+        hint = "Leave resources.gpu out: engines run on the CPU here"
+        raise NotEnoughGpus(f"resources.gpu = {said}: this machine has no GPU", hint=hint)
+    if said == 0 and not is_engine:
+        return None
+    share = _share(spec.engine_args.get(plug.share_arg))
+    count = max(said, 1, (spec.tensor_parallel or 1) if is_engine else 1)
+    return CardsAsked(
+        count=count,
+        share=ENGINE_SHARE if share is None else share,
+        is_whole=said > 0 or count > 1 or share is None,
+        kind=spec.resources.gpu_type,
+    )
+
+
+def _share(value: object) -> float | None:
+    """A share of memory as an engine takes it; what is none the engine refuses by itself."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if isinstance(value, int | float) and is_number and 0 < value <= 1 else None
 
 
 def _folder(spec: DeploymentSpec, machine: Machine, *, is_elsewhere: bool) -> Path:

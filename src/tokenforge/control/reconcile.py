@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from tokenforge.cluster.base import Sighting
 from tokenforge.control.autoscale import Look, begin, decide
+from tokenforge.control.cards import hold_of
 from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, silence_trouble, worker_trouble
 from tokenforge.control.decision import (
     TEMPLATE_LABEL,
@@ -23,6 +24,7 @@ from tokenforge.control.decision import (
     Stop,
     World,
 )
+from tokenforge.control.giving_way import lack_of_cards
 from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
 from tokenforge.protocol.worker_spec import WorkerPhase
@@ -74,11 +76,20 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
     before = _counted(known, trouble, scene, world, wanted=wanted)
     allowed = wanted if world.most is None else min(wanted, world.most)
     starting = _start(deployment, scene, world, before, wanted=allowed)
+    lack = lack_of_cards(
+        world, missing=allowed - len(scene.current), starting=len(starting), old=scene.old,
+        leaving=(*scene.leaving, *scene.failed),
+        is_calm=len(scene.ready) == len(scene.current) and not (before.failures and not scene.ready),
+    )  # fmt: skip
     stopping = (
-        *(Stop(worker.name) for worker in scene.failed), *_overdue(scene, world), *_retire(scene, wanted=allowed)
+        *(Stop(worker.name) for worker in scene.failed), *_overdue(scene, world), *_retire(scene, wanted=allowed),
+        *map(Stop, lack.giving_way),
     )  # fmt: skip
     is_starting = any(isinstance(action, Start) for action in starting)
-    phase = _phase(deployment, scene, world, observed=before, is_starting=is_starting, wanted=wanted)
+    phase = _phase(
+        deployment, scene, world, observed=before, is_starting=is_starting, wanted=wanted,
+        is_short=lack.trouble is not None,
+    )  # fmt: skip
     observed = replace(
         before,
         generation=deployment.generation,
@@ -87,7 +98,8 @@ def reconcile(deployment: Deployment, world: World) -> Decision:
         conditions=conditions_of(
             phase, before=deployment.observed, scaling=before.scaling, wanted=wanted, ready=len(scene.ready),
             preparation=world.preparation, trouble=trouble, failures=before.failures, now=world.now,
-            is_updating=bool(scene.old), silent=_first_silent(scene, world),
+            is_updating=bool(scene.old), silent=_first_silent(scene, world) or lack.trouble,
+            waits_for_cards=lack.is_passing,
             is_limited=allowed < wanted or _is_at_most(deployment, world, wanted),
         ),
     )  # fmt: skip
@@ -204,7 +216,9 @@ def _start(
     preparation = world.preparation
     if preparation is None or preparation.status is PreparationStatus.FAILED:
         return (Prepare(template),)
-    return (Start(template),) * missing if preparation.status is PreparationStatus.DONE else ()
+    if preparation.status is not PreparationStatus.DONE:
+        return ()
+    return (Start(template),) * (missing if world.cards is None else world.cards.room(missing))
 
 
 def _preparation_for(template: str, world: World) -> Preparation | None:
@@ -238,7 +252,14 @@ def _is_late(worker: Sighting, world: World) -> bool:
 
 
 def _phase(
-    deployment: Deployment, scene: _Scene, world: World, *, observed: Observed, is_starting: bool, wanted: int
+    deployment: Deployment,
+    scene: _Scene,
+    world: World,
+    *,
+    observed: Observed,
+    is_starting: bool,
+    wanted: int,
+    is_short: bool,
 ) -> Phase:
     if wanted == 0:
         phase = Phase.STOPPED if deployment.spec.autoscale is None else Phase.IDLE
@@ -248,7 +269,7 @@ def _phase(
         phase = Phase.DEGRADED
     elif scene.current or is_starting:
         phase = Phase.STARTING
-    elif observed.failures and world.now_s < observed.retry_at_s:
+    elif is_short or (observed.failures and world.now_s < observed.retry_at_s):
         phase = Phase.FAILED
     else:
         phase = Phase.PREPARING
@@ -267,6 +288,7 @@ def _replicas(scene: _Scene, world: World, *, before: Observed, stopping: Collec
             url=worker.url,
             info=worker.info,
             ready_since_s=0.0 if worker.info is None else since.get(worker.name) or world.now_s,
+            gpus=() if (hold := hold_of(worker.name, worker.labels)) is None else hold.cards,
         )
         for worker in sorted((*scene.current, *scene.old, *scene.failed, *scene.leaving), key=lambda w: w.name)
     )

@@ -59,6 +59,7 @@ class Replica:
     """One worker. `template` tells which spec it was made from; `url` is empty until it listens.
 
     `info` is what its engine said of itself, once it is ready; `ready_since_s` (Unix) when that was first seen, or 0.
+    `gpus` are the UUIDs of those it was given.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Replica:
     url: str = ""
     info: RuntimeInfo | None = None
     ready_since_s: float = 0.0
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

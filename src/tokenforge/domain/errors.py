@@ -117,6 +117,12 @@ class NotEnoughMemory(TokenForgeError):
     code = "not_enough_memory"
 
 
+class NotEnoughGpus(TokenForgeError):
+    """A replica asks for more GPUs than this machine has, or has free. The message says who holds them."""
+
+    code = "insufficient_gpu"
+
+
 class LeaseLost(TokenForgeError):
     """Another process acts now: what this one was about to write is refused."""
 

@@ -81,7 +81,8 @@ def _replica(replica: Replica) -> JsonObject:
     if info is not None:
         engine = {"engine": info.engine, "version": info.engine_version, "max_model_len": info.max_model_len,
                   "simulated": info.simulated}  # fmt: skip
-    return {"id": replica.id, "phase": str(replica.phase), "template": replica.template, "engine": engine}
+    gpus: JsonObject = {"gpus": list(replica.gpus)} if replica.gpus else {}
+    return {"id": replica.id, "phase": str(replica.phase), "template": replica.template, "engine": engine, **gpus}
 
 
 def _object(value: object) -> JsonObject:

@@ -118,7 +118,8 @@ class RuntimePlug:
     `recipe(version, accelerator)` raises InvalidInput for a version it cannot make. `quants` is what the runtime can
     load, per accelerator. `build` makes the Runtime (and may import the engine). `check` raises InvalidInput for engine
     arguments that cannot be used, where that is known without the engine. `is_elsewhere`: with these arguments the
-    model is on a server that runs already, so none is needed here.
+    model is on a server that runs already, so none is needed here. `share_arg` is the engine argument that says how
+    much of a GPU's memory the engine fills (a share, 0 to 1); empty where there is none.
     """
 
     name: str
@@ -128,3 +129,4 @@ class RuntimePlug:
     quants: Mapping[Accelerator, frozenset[Quant]]
     check: Callable[[Mapping[str, object]], object] = any_args
     is_elsewhere: Callable[[Mapping[str, object]], bool] = here
+    share_arg: str = ""

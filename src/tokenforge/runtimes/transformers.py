@@ -200,4 +200,5 @@ PLUG = RuntimePlug(
     recipe=make_recipe,
     build=TransformersRuntime,
     quants=QUANTS,
+    share_arg="memory_fraction",
 )

@@ -128,4 +128,5 @@ PLUG = RuntimePlug(
     recipe=make_recipe,
     build=VllmRuntime,
     quants=QUANTS,
+    share_arg="gpu_memory_utilization",
 )

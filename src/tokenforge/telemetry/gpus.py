@@ -12,6 +12,7 @@ from typing import Any
 
 SM_CLOCK, MEMORY_CLOCK = 1, 2
 _GPU_SENSOR = 0
+_MIG_ON = 1
 """NVML's numbers of clocks and sensors; they are part of its interface and never change."""
 
 _MHZ = 1e6
@@ -19,11 +20,13 @@ _MHZ = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One card of the driver; `index` is the driver's number of it."""
+    """One card of the driver, or one MIG instance of a card; `index` is the driver's number of the card."""
 
     index: int
     nvml: Any
     handle: Any
+    uuid: str = ""
+    is_mig: bool = False
 
     def name(self) -> str:
         """What the driver calls it."""
@@ -73,30 +76,66 @@ class Gpu:
 
 
 def find_gpus(visible: str | None) -> Sequence[Gpu]:
-    """The cards that `visible` (`CUDA_VISIBLE_DEVICES`, None: all) leaves; none where there is no driver."""
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return ()
-    with suppress(nvml.NVMLError):
-        nvml.nvmlInit()
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        uuids = [_text(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-        return [Gpu(index=index, nvml=nvml, handle=handles[index]) for index in chosen(visible, uuids)]
-    return ()
+    """The cards, or MIG instances, that `visible` (`CUDA_VISIBLE_DEVICES`, None: all cards) names.
+
+    None where there is no driver.
+    """
+    cards = _cards()
+    if visible is None or not cards:
+        return cards
+    named = [*cards, *(one for card in cards for one in _instances(card))]
+    return [named[place] for place in chosen(visible, [gpu.uuid for gpu in named], numbers=len(cards))]
 
 
-def chosen(visible: str | None, uuids: Sequence[str]) -> list[int]:
-    """Which cards `visible` names. As CUDA reads it, the list ends at the first name that is no card."""
+def find_usable(visible: str | None) -> Sequence[Gpu]:
+    """The same as an engine can use them: of a card that is partitioned, its MIG instances in its place."""
+    return [one for gpu in find_gpus(visible) for one in (_instances(gpu) or [gpu])]
+
+
+def chosen(visible: str | None, uuids: Sequence[str], *, numbers: int | None = None) -> list[int]:
+    """Which of `uuids` `visible` names; the first `numbers` (None: all) have a number too.
+
+    As CUDA reads it, the list ends at the first name that is none.
+    """
+    numbered = len(uuids) if numbers is None else numbers
     if visible is None:
-        return list(range(len(uuids)))
+        return list(range(numbered))
     found: list[int] = []
     for word in (word.strip() for word in visible.split(",")):
-        place = int(word) if word.isdigit() else next((n for n, uuid in enumerate(uuids) if uuid.startswith(word)), -1)
-        if not word or not 0 <= place < len(uuids):
+        is_number = word.isdigit()
+        place = int(word) if is_number else next((n for n, uuid in enumerate(uuids) if uuid.startswith(word)), -1)
+        if not word or not 0 <= place < (numbered if is_number else len(uuids)):
             break
         found.append(place)
     return found
+
+
+def _cards() -> list[Gpu]:
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return []
+    with suppress(nvml.NVMLError):
+        nvml.nvmlInit()
+        return [_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index), index) for index in range(nvml.nvmlDeviceGetCount())]
+    return []
+
+
+def _instances(gpu: Gpu) -> list[Gpu]:
+    """The MIG instances of a card; none where it is not partitioned, or cannot be."""
+    nvml, found = gpu.nvml, []
+    with suppress(nvml.NVMLError):
+        if gpu.is_mig or nvml.nvmlDeviceGetMigMode(gpu.handle)[0] != _MIG_ON:
+            return []
+        for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu.handle)):
+            with suppress(nvml.NVMLError):  # a place without an instance
+                handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu.handle, place)
+                found.append(_gpu(nvml, handle, gpu.index, is_mig=True))
+    return found
+
+
+def _gpu(nvml: Any, handle: Any, index: int, *, is_mig: bool = False) -> Gpu:
+    return Gpu(index=index, nvml=nvml, handle=handle, uuid=_text(nvml.nvmlDeviceGetUUID(handle)), is_mig=is_mig)
 
 
 def _text(value: object) -> str:
