@@ -4,8 +4,8 @@
         'ours=runs/gpu/paged' 'vLLM=runs/gpu/vllm'
     PYTHONPATH=benchmarks python -m gpu.keep --question parity --out docs/results/gpu/parity.json 'small=parity.json'
 
-A folder is that of a run, with its record; the ratios of its two sides are added for the question `tax`. A file is kept
-as it is.
+A folder is that of a run, with its record; the ratios of its two sides are added for the question `tax`, what
+`tokenforge plan` found for `capacity`, which GPUs the replicas had for `replicas`. A file is kept as it is.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gpu.capacities import capacity_record
 from gpu.ratios import ratio_rows
 from gpu.small import small_record
 
@@ -32,8 +33,12 @@ def kept(question: str, runs: list[tuple[str, Path]]) -> dict[str, Any]:
     if all(path.is_file() for _, path in runs):
         found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in runs}
         return {"question": question, "found": found}
+    if question == "capacity":
+        return capacity_record(question, runs)
     records = [(name, json.loads((path / "record.json").read_text(encoding="utf-8"))) for name, path in runs]
     small = small_record(question, records)
+    if question == "replicas":
+        return small | {"layouts": [json.loads((path / "layout.json").read_text(encoding="utf-8")) for _, path in runs]}
     return small | {"ratios": ratio_rows(records[0][1])} if question == "tax" else small
 
 

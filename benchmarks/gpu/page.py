@@ -3,7 +3,8 @@
     PYTHONPATH=benchmarks python -m gpu.page
 
 The words are in `page.md`, where `{{latency of sides}}` stands for the table `latency` of the record `sides.json`. They
-say no figure that a record could contradict. A table of no record is refused.
+say no figure that a record could contradict. A table of no record is refused. What stands between `{{#NAME}}` and
+`{{/NAME}}` is there once the record `NAME.json` is, what stands between `{{^NAME}}` and `{{/NAME}}` until then.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gpu.capacities import capacities_text
 from gpu.ratios import ratios_text
 from gpu.small import Plain
 from gpu.table import table_text
@@ -19,10 +21,11 @@ from gpu.table import table_text
 FOLDER = Path(__file__).parents[2] / "docs" / "results" / "gpu"
 WORDS = Path(__file__).with_name("page.md")
 _LOADS = ("c1", "c8", "c32", "c128", "c256", "r8", "r24")
-_LEFT_OUT = ("counter_over_integral", "watts", "utilisation", "memory_peak_bytes", "joules_per_token", "verdict")
-_LATENCY = ("limit_share", "decode_mbu", "prefill_mfu", *_LEFT_OUT)
-_ENERGY = ("output_tokens_per_s", "ttft_p50_ms", "tpot_mean_ms", "limit_share", "decode_mbu", "prefill_mfu")
-_ROOFLINE = ("ttft_p50_ms", *_LEFT_OUT)
+_ENERGIES = ("counter_over_integral", "watts", "utilisation", "memory_peak_bytes", "joules_per_token")
+_SHARES = ("limit_share", "decode_mbu", "prefill_mfu")
+_LATENCY = (*_SHARES, *_ENERGIES)
+_ENERGY = ("output_tokens_per_s", "ttft_p50_ms", "tpot_mean_ms", *_SHARES, "codes")
+_ROOFLINE = ("ttft_p50_ms", *_ENERGIES, "codes")
 
 
 def main() -> int:
@@ -40,7 +43,13 @@ def read_records(folder: Path) -> dict[str, Plain]:
 
 def page_text(words: str, records: Mapping[str, Plain]) -> str:
     """`words` with their tables. Raises KeyError for a table or a record that is not there."""
-    return re.sub(r"{{([\w-]+) of ([\w-]+)}}", lambda found: TABLES[found[1]](records[found[2]]), words)
+    there = re.sub(
+        r"{{([#^])([\w-]+)}}\n(.*?){{/\2}}\n",
+        lambda found: found[3] if (found[1] == "#") == (found[2] in records) else "",
+        words,
+        flags=re.DOTALL,
+    )
+    return re.sub(r"{{([\w-]+) of ([\w-]+)}}", lambda found: TABLES[found[1]](records[found[2]]), there)
 
 
 def ordered(points: Sequence[Plain]) -> list[Plain]:
@@ -48,20 +57,23 @@ def ordered(points: Sequence[Plain]) -> list[Plain]:
     return sorted(points, key=lambda point: _LOADS.index(point["load"]) if point["load"] in _LOADS else len(_LOADS))
 
 
-def speed_ratios(points: Sequence[Plain], *, side: str, others: Sequence[str]) -> str:
-    """`side` over others in output tokens/s, load by load. The range is of the two intervals, the worst against the
-    best: wider than an interval of the ratio would be."""
+def ratios_by_load(
+    points: Sequence[Plain], *, side: str, others: Sequence[str], key: str = "output_tokens_per_s"
+) -> str:
+    """`side` over others, load by load. The range is of the two intervals, the worst against the best: wider than an
+    interval of the ratio would be."""
     lines = ["| load | " + " | ".join(f"{side} / {other}" for other in others) + " |", "|---" * (len(others) + 1) + "|"]
     for load in _LOADS:
         found = {point["side"]: point for point in points if point["load"] == load and point["verdict"] != "INVALID"}
         if side in found and any(other in found for other in others):
-            cells = [_speed_ratio(found[side], found[other]) if other in found else "-" for other in others]
+            cells = [
+                _ratio_of(found[side].get(key), found[other].get(key)) if other in found else "-" for other in others
+            ]
             lines.append(f"| {load} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _speed_ratio(a: Plain, b: Plain) -> str:
-    left, right = a["output_tokens_per_s"], b["output_tokens_per_s"]
+def _ratio_of(left: Plain | None, right: Plain | None) -> str:
     if left is None or right is None:
         return "-"
     text = f"{left['value'] / right['value']:.2f}"
@@ -73,17 +85,36 @@ def _speed_ratio(a: Plain, b: Plain) -> str:
 def _machine_table(record: Plain) -> str:
     machine, gpus = record["machine"]["machine"], record["machine"]["gpus"]
     runs = {run["side"]: run for run in record["runs"]}
-    versions = [f"{side}: {run['runtime']}" for side, run in runs.items()]
+    versions = [f"{side}: {_engine_text(run)}" for side, run in runs.items()]
     torch = next((run["details"]["torch"] for run in runs.values() if (run["details"] or {}).get("torch")), "-")
     card = gpus[0]
     rows = [
         ("GPU", f"{len(gpus)} x {card['name']}, {card['power.limit']}, driver {card['driver_version']}"),
-        ("host", f"{machine['cpu_threads']} threads, {machine['system']}, Python {machine['python']}"),
+        ("host", f"{machine['cpu_model']}, {_host_text(machine)}"),
         ("sides", f"{'; '.join(versions)}; torch {torch}"),
         ("measured", min(run["created_at"] for run in runs.values())),
         *((f"ceilings, {one['kind']}", _ceiling_text(one)) for one in record["ceilings"]),
     ]
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+
+
+def _host_text(machine: Plain) -> str:
+    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
+    return f"{machine['cpu_threads']} threads, {memory}, {machine['system']}, Python {machine['python']}"
+
+
+def _engine_text(run: Plain) -> str:
+    """The engine and what it may do at once; a server that does not tell its version is said not to."""
+    if run["runtime"].partition("@")[0] == "openai" and run["engine_version"] in {None, "unknown"}:
+        return "a server that does not tell its version"
+    details = run["details"] or {}
+    batch = details.get("max_batch_tokens") or details.get("max_num_batched_tokens")
+    bounds = [
+        *([f"{run['max_num_seqs']:,} sequences"] if run["max_num_seqs"] else []),
+        *([f"{int(batch):,} tokens a step"] if batch else []),
+        *([f"a cache of {run['kv_tokens']:,} tokens"] if run["kv_tokens"] else []),
+    ]
+    return run["runtime"] + (f" (at most {', '.join(bounds)})" if bounds else "")
 
 
 def _ceiling_text(one: Plain) -> str:
@@ -104,7 +135,12 @@ def _energy_table(record: Plain) -> str:
 
 
 def _ratio_table(record: Plain) -> str:
-    return speed_ratios(record["points"], side="ours", others=("vLLM", "transformers serve"))
+    return ratios_by_load(record["points"], side="ours", others=("vLLM", "transformers serve"))
+
+
+def _energy_ratio_table(record: Plain) -> str:
+    others = ("vLLM", "transformers serve")
+    return ratios_by_load(record["points"], side="ours", others=others, key="joules_per_token")
 
 
 def _tax_table(record: Plain) -> str:
@@ -134,6 +170,19 @@ def _parity_table(record: Plain) -> str:
     return "\n".join(lines)
 
 
+def _capacity_table(record: Plain) -> str:
+    return capacities_text(record["capacities"])
+
+
+def _layout_table(record: Plain) -> str:
+    lines = ["| layout | runtime | replicas | GPUs each |", "|---|---|---|---|"]
+    lines += [
+        f"| {one['layout']} | {one['runtime']} | {len(one['replicas'])} | {one['gpus_each']} |"
+        for one in record["layouts"]
+    ]
+    return "\n".join(lines)
+
+
 def _planted_table(record: Plain) -> str:
     lines = ["| claimed | load | verdict | why |", "|---|---|---|---|"]
     for claim, one in record["found"].items():
@@ -145,11 +194,14 @@ TABLES: dict[str, Callable[[Plain], str]] = {
     "machine": _machine_table,
     "latency": _latency_table,
     "ratio": _ratio_table,
+    "energy-ratio": _energy_ratio_table,
     "roofline": _roofline_table,
     "energy": _energy_table,
     "tax": _tax_table,
     "parity": _parity_table,
     "planted": _planted_table,
+    "capacity": _capacity_table,
+    "layout": _layout_table,
 }
 
 

@@ -21,6 +21,7 @@ COLUMNS = (
     ("busy", "utilisation", ".0%", 1.0),
     ("GB", "memory_peak_bytes", ".1f", 1e-9),
     ("verdict", "verdict", "", 1.0),
+    ("because", "codes", "", 1.0),
 )
 _WITH_INTERVAL = frozenset({"output_tokens_per_s", "ttft_p50_ms", "tpot_mean_ms", "joules_per_token"})
 
@@ -37,8 +38,10 @@ def _cell(point: Point, key: str, form: str, scale: float) -> str:
     value = point.get(key)
     if isinstance(value, Mapping):
         return with_interval(value, form) if key in _WITH_INTERVAL else format(value["value"] * scale, form)
-    if value is None:
+    if value is None or value == []:
         return "-"
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
     return format(value * scale, form) if form else str(value)
 
 

@@ -9,7 +9,7 @@ from limit_samples import hardware_record
 from record_samples import Engine, Load, sample
 
 from gpu.keep import kept
-from gpu.page import FOLDER, TABLES, WORDS, ordered, page_text, read_records, speed_ratios
+from gpu.page import FOLDER, TABLES, WORDS, ordered, page_text, ratios_by_load, read_records
 from gpu.planted import verdicts
 from gpu.small import without_folders
 from tokenforge.analysis.summary import summarise
@@ -28,6 +28,13 @@ def test_a_table_or_a_record_that_is_not_there_is_refused() -> None:
         page_text("{{latency of nothing}}", RECORDS)
     with pytest.raises(KeyError, match="colour"):
         page_text("{{colour of sides}}", RECORDS)
+
+
+def test_what_was_run_has_its_section_and_what_was_not_is_listed() -> None:
+    words = "a\n{{#run}}\n{{planted of run}}\n{{/run}}\n{{^run}}\nnot run\n{{/run}}\nb\n"
+    assert page_text(words, {}) == "a\nnot run\nb\n"
+    record: dict[str, Any] = {"found": {}}
+    assert page_text(words, {"run": record}) == f"a\n{TABLES['planted'](record)}\nb\n"
 
 
 def test_every_table_is_on_the_page() -> None:
@@ -69,7 +76,7 @@ def test_a_ratio_of_two_sides_ranges_from_worst_against_best() -> None:
         return {"side": side, "load": "c8", "verdict": verdict, "output_tokens_per_s": rate}
 
     points = [point("us", 200), point("them", 100), point("bad", 50, verdict="INVALID")]
-    text = speed_ratios(points, side="us", others=("them", "bad"))
+    text = ratios_by_load(points, side="us", others=("them", "bad"))
     assert text.splitlines()[-1] == "| c8 | 2.00 (1.73 to 2.33) | - |"
 
 
