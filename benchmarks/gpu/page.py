@@ -114,7 +114,7 @@ def _engine_text(run: Plain) -> str:
         *([f"{int(batch):,} tokens a step"] if batch else []),
         *([f"a cache of {run['kv_tokens']:,} tokens"] if run["kv_tokens"] else []),
     ]
-    return run["runtime"] + (f" (at most {', '.join(bounds)})" if bounds else "")
+    return str(run["runtime"]) + (f" (at most {', '.join(bounds)})" if bounds else "")
 
 
 def _ceiling_text(one: Plain) -> str:

@@ -212,6 +212,7 @@ async def test_too_many_are_told_so_and_start_once_others_end(machine: Machine) 
     await machine.deploy(replicas=2)
     seen = await machine.until(lambda seen: bool(shortage(seen)))
     assert "asks 1 GPU, 0 of 2 here are free: 0 is held by first-" in shortage(seen)
+    assert "; 1 is held by " in shortage(seen)
     await machine.store.deployments.delete(DeploymentId("first"))
     await machine.until(is_ready)
     assert sorted(machine.cards_by_pid().values()) == ["0", "1"]

@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tokenforge.bench.gpu_cards import find_cards
+from tokenforge.control.card_table import look_at
 from tokenforge.telemetry.accelerators import follow_gpus, reasons_in
-from tokenforge.telemetry.gpus import chosen, find_gpus
+from tokenforge.telemetry.gpus import chosen, find_gpus, find_usable
 
 UUIDS = ["GPU-aaaa", "GPU-bbbb"]
 
@@ -18,13 +19,26 @@ class NVMLError(Exception):
     """What the twin raises."""
 
 
-def driver(*, refuses: frozenset[str] = frozenset(), cards: int = 2) -> ModuleType:
+INSTANCES = ["MIG-cccc", "MIG-dddd"]
+
+
+def instance(card: int, place: int) -> str:
+    """The second card's places 1 and 3 have MIG instances; a handle of one is its UUID."""
+    if (card, place) not in {(1, 1), (1, 3)}:
+        raise NVMLError("not found")
+    return INSTANCES[place // 2]
+
+
+def driver(*, refuses: frozenset[str] = frozenset(), cards: int = 2, partitioned: bool = False) -> ModuleType:
     """A driver whose card n draws 100 W more than the one before it."""
     answers: dict[str, Any] = {
         "nvmlInit": lambda: None,
         "nvmlDeviceGetCount": lambda: cards,
         "nvmlDeviceGetHandleByIndex": lambda index: index,
-        "nvmlDeviceGetUUID": lambda card: UUIDS[card].encode(),
+        "nvmlDeviceGetUUID": lambda card: (card if isinstance(card, str) else UUIDS[card]).encode(),
+        "nvmlDeviceGetMigMode": lambda card: (int(partitioned and card == 1), 0),
+        "nvmlDeviceGetMaxMigDeviceCount": lambda card: 7,
+        "nvmlDeviceGetMigDeviceHandleByIndex": instance,
         "nvmlDeviceGetName": lambda card: b"NVIDIA Twin",
         "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=2**30, total=2**36),
         "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=75),
@@ -98,6 +112,41 @@ def test_a_worker_tells_of_the_cards_that_it_may_use(monkeypatch: pytest.MonkeyP
 )
 def test_visible_devices_are_read_as_cuda_reads_them(visible: str | None, cards: list[int]) -> None:
     assert chosen(visible, UUIDS) == cards
+
+
+@pytest.mark.parametrize(
+    ("visible", "usable"),
+    [
+        (None, ["GPU-aaaa", *INSTANCES]),
+        ("0", ["GPU-aaaa"]),
+        ("1", INSTANCES),
+        ("MIG-d,GPU-a", ["MIG-dddd", "GPU-aaaa"]),
+        ("2", []),
+        ("", []),
+    ],
+)
+def test_a_partitioned_card_is_used_by_its_instances(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, usable: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver(partitioned=True))
+    found = find_usable(visible)
+    assert [gpu.uuid for gpu in found] == usable
+    assert [gpu.is_mig for gpu in found] == [uuid.startswith("MIG") for uuid in usable]
+    assert all(gpu.index == 1 for gpu in found if gpu.is_mig)
+
+
+def test_a_card_that_cannot_be_partitioned_is_used_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver(refuses=frozenset({"nvmlDeviceGetMigMode"})))
+    assert [gpu.uuid for gpu in find_usable(None)] == UUIDS
+
+
+def test_control_sees_cards_with_their_memory_and_one_that_tells_none_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver())
+    first, second = look_at(find_usable(None))
+    assert (first.id, first.number, first.name, first.used_share) == ("GPU-aaaa", 0, "NVIDIA Twin", 2**-6)
+    assert second.number == 1
+    monkeypatch.setitem(sys.modules, "pynvml", driver(refuses=frozenset({"nvmlDeviceGetMemoryInfo"})))
+    assert look_at(find_usable("1"))[0].used_share is None
 
 
 def test_reasons_are_named_by_the_bits_of_the_driver() -> None:

@@ -16,6 +16,7 @@ ENGINE_SHARE = 0.9
 """How much of a card's memory an engine fills unless told otherwise: the default of vLLM, and of our paged steps."""
 
 _ROUNDING = 1e-6
+_STARTING = "one that starts now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,15 @@ class CardView:
             chosen = view.choose()
             if chosen is None:
                 return number
-            view = view.holding(held(f"new {number}", self.asked, chosen))
+            view = view.holding(held(_STARTING, self.asked, chosen))
         return most
+
+    def after(self, count: int) -> "CardView":
+        """The same once so many more replicas, for which there is room, have their cards."""
+        view = self
+        for _ in range(count):
+            view = view.holding(held(_STARTING, self.asked, view.choose() or ()))
+        return view
 
     def holding(self, hold: Hold) -> "CardView":
         """The same once this worker has its cards."""

@@ -38,7 +38,7 @@ def lack_of_cards(
         return Lack()  # they start, or it is something else that they wait for
     own = {worker.name for worker in (*old, *leaving)}
     if not world.cards.without(own).room(starting + 1) > starting:
-        return Lack(trouble=preparation_trouble(world.cards.shortage()))
+        return Lack(trouble=preparation_trouble(world.cards.after(starting).shortage()))
     if starting or leaving or not is_calm or not old:
         return Lack(is_passing=True)
     least = min(old, key=lambda worker: (_serves(worker, world), -worker.launched_at_s))
