@@ -81,13 +81,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--args", action="append", default=[], help='NAME={"ARG": VALUE}: more engine arguments')
     parser.add_argument("--slo", default="llama3.1-8b", help="a preset or limits, as for `tokenforge plan`")
     parser.add_argument("--start-rate", type=float, default=16.0, help="requests/s of the first probe")
-    parser.add_argument("--probe-s", type=float, default=25.0, help="how long one probe may take")
-    parser.add_argument("--max-trials", type=int, default=12, help="probes at most")
+    parser.add_argument("--probe-s", type=float, default=40.0, help="how long one probe may take")
+    parser.add_argument("--max-trials", type=int, default=8, help="probes at most")
     parser.add_argument("--prompt-len", type=int, default=512)
     parser.add_argument("--gen-tokens", type=int, default=128)
     parser.add_argument("--window", type=int, default=2048, help="max_model_len")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs of one engine (tensor parallel)")
-    parser.add_argument("--limit-s", type=float, default=520.0, help="for each side, its start too")
+    parser.add_argument("--limit-s", type=float, default=540.0, help="for each side, its start too")
     return parser.parse_args()
 
 

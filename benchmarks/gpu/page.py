@@ -175,11 +175,12 @@ def _capacity_table(record: Plain) -> str:
 
 
 def _layout_table(record: Plain) -> str:
-    lines = ["| layout | runtime | replicas | GPUs each |", "|---|---|---|---|"]
-    lines += [
-        f"| {one['layout']} | {one['runtime']} | {len(one['replicas'])} | {one['gpus_each']} |"
-        for one in record["layouts"]
-    ]
+    lines = ["| layout | runtime | replicas | GPUs each | requests of each |", "|---|---|---|---|---|"]
+    for one in record["layouts"]:
+        requests = ", ".join(f"{replica['requests']:,}" for replica in one["replicas"])
+        lines.append(
+            f"| {one['layout']} | {one['runtime']} | {len(one['replicas'])} | {one['gpus_each']} | {requests} |"
+        )
     return "\n".join(lines)
 
 

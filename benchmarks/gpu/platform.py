@@ -24,6 +24,7 @@ _CALL_LIMIT_S = 60.0
 _GONE_LIMIT_S = 90.0
 _POLL_S = 0.5
 _MOST_FAILURES = 2
+_ENDED = "tokenforge_requests_total{"
 _LINKED = ("environments", "models")
 
 
@@ -42,6 +43,16 @@ class Platform:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             raise NotUp(f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
+
+    def served(self, deployment: str, replica: str) -> int:
+        """How many requests a replica has ended so far, by its own count. Raises NotUp when it does not tell."""
+        url = f"{self.url}/deployments/{deployment}/replicas/{replica}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=_CALL_LIMIT_S) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError as error:
+            raise NotUp(f"the metrics of {replica}: {error}") from error
+        return round(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(_ENDED)))
 
     def deploy(self, body: Mapping[str, object], *, limit_s: float) -> Any:
         """The deployment, once it serves. Raises NotUp with the cause when it does not within `limit_s`."""

@@ -97,7 +97,8 @@ def _measure(there: Platform, layout: Layout, asked: argparse.Namespace, *, unti
         call(words, log=asked.out / f"{layout.name}.log", limit_s=left_s)
         if not (folder / "record.json").is_file():
             raise NotUp(f"no numbers; see {layout.name}.log")
-        (folder / "layout.json").write_text(json.dumps(_facts(layout, seen), indent=1) + "\n", encoding="utf-8")
+        facts = json.dumps(_facts(there, layout, seen), indent=1)
+        (folder / "layout.json").write_text(facts + "\n", encoding="utf-8")
         record: Mapping[str, Any] = json.loads((folder / "record.json").read_text(encoding="utf-8"))
         return record
     finally:
@@ -114,9 +115,12 @@ def _benchmark(there: Platform, layout: Layout, asked: argparse.Namespace) -> st
     return side.benchmark(load, model=asked.model, trials=asked.trials, window=asked.window, gpus=asked.gpus)
 
 
-def _facts(layout: Layout, seen: Mapping[str, Any]) -> dict[str, object]:
-    """What was deployed, as the platform told it."""
-    replicas = [{"engine": one["engine"], "gpus": one.get("gpus", [])} for one in seen["observed"]["replicas"]]
+def _facts(there: Platform, layout: Layout, seen: Mapping[str, Any]) -> dict[str, object]:
+    """What was deployed, as the platform told it, and how many requests each replica got."""
+    replicas = [
+        {"engine": one["engine"], "gpus": one.get("gpus", []), "requests": there.served(layout.name, one["id"])}
+        for one in seen["observed"]["replicas"]
+    ]
     return {"layout": layout.name, "runtime": seen["runtime"], "gpus_each": layout.gpus, "replicas": replicas}
 
 

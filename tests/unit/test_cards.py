@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tokenforge.control.card_table import environment_of
 from tokenforge.control.cards import Card, CardsAsked, CardView, Hold, held, hold_of, labels_of
+from tokenforge.control.conditions import preparation_trouble
 from tokenforge.control.prepare import cards_asked
 from tokenforge.domain.benchmark import Resources
 from tokenforge.domain.deployment import DeploymentSpec
@@ -178,5 +179,6 @@ def test_an_engine_that_is_told_its_share_of_memory_asks_for_that(runtime: str, 
 
 def test_without_a_gpu_nothing_is_asked_and_asking_is_refused_by_name() -> None:
     assert asked_by("vllm", Accelerator.CPU, tensor_parallel=2) is None
-    with pytest.raises(NotEnoughGpus, match=r"resources\.gpu = 1: this machine has no GPU"):
+    with pytest.raises(NotEnoughGpus, match=r"resources\.gpu = 1: this machine has no GPU") as raised:
         asked_by("sim", Accelerator.CPU, resources=Resources(gpu=1))
+    assert preparation_trouble(raised.value).reason == "InsufficientGPU"
