@@ -68,10 +68,12 @@ class Platform:
             time.sleep(_POLL_S)
 
     def delete(self, name: str) -> None:
-        """End it, and wait until its workers are gone. Raises NotUp when they stay."""
-        self.call("DELETE", f"/deployments/{name}")
-        until = time.monotonic() + _GONE_LIMIT_S
+        """End it, where it is there, and wait until its workers are gone. Raises NotUp when they stay."""
+        until, is_asked = time.monotonic() + _GONE_LIMIT_S, False
         while any(one["name"] == name for one in self.call("GET", "/deployments")["deployments"]):
+            if not is_asked:
+                self.call("DELETE", f"/deployments/{name}")
+                is_asked = True
             if time.monotonic() > until:
                 raise NotUp(f"{name} is still there after {_GONE_LIMIT_S:g} s")
             time.sleep(_POLL_S)

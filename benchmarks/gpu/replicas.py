@@ -87,8 +87,9 @@ def _measure(there: Platform, layout: Layout, asked: argparse.Namespace, *, unti
     """Its record. Raises NotUp when it does not come up, or gives no numbers before `until`."""
     has_gpu = detect_accelerator() is Accelerator.CUDA
     print(f"{layout.name}: {layout.replicas} x {layout.gpus}", file=sys.stderr, flush=True)
-    seen = there.deploy(layout.body(asked, has_gpu=has_gpu), limit_s=min(_START_LIMIT_S, until - time.monotonic()))
+    limit_s = min(_START_LIMIT_S, until - time.monotonic())
     try:
+        seen = there.deploy(layout.body(asked, has_gpu=has_gpu), limit_s=limit_s)
         folder = asked.out / layout.name
         file = asked.out / f"{layout.name}.yaml"
         file.write_text(_benchmark(there, layout, asked), encoding="utf-8")
