@@ -75,6 +75,10 @@ class Settings:
     kubernetes: Path | None
     """`TOKENFORGE_KUBERNETES`: the settings of a cluster (YAML); with them `target: kubernetes` is taken."""
 
+    seat: tuple[int, str, str, str] | None
+    """`JOB_COMPLETION_INDEX`, `POD_NAME`, `POD_UID`, `NODE_NAME` (Kubernetes' own): which pod of a
+    Job this process is."""
+
     artifacts_url: str | None
     """`TOKENFORGE_ARTIFACTS_URL`: a folder, or `s3://BUCKET/PREFIX?endpoint=https://...`, where results are kept.
     Default: a folder under the home."""
@@ -113,11 +117,20 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         metrics_listen=_address(env, "TOKENFORGE_METRICS_LISTEN", default=("127.0.0.1", 0)),
         observing=_observing(env),
         kubernetes=Path(env["TOKENFORGE_KUBERNETES"]) if env.get("TOKENFORGE_KUBERNETES") else None,
+        seat=_seat(env),
         artifacts_url=env.get("TOKENFORGE_ARTIFACTS_URL") or None,
         s3_env={name: value for name, value in env.items() if name.startswith("AWS_") or name == "HOME"},
         hub_offline=_is_on(env.get("HF_HUB_OFFLINE", "")),
         github_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
     )
+
+
+def _seat(env: Mapping[str, str]) -> tuple[int, str, str, str] | None:
+    """Number, name, uid and node; None where it is no pod of an Indexed Job."""
+    number = env.get("JOB_COMPLETION_INDEX", "")
+    if not (number.isascii() and number.isdigit()):
+        return None
+    return int(number), env.get("POD_NAME", ""), env.get("POD_UID", ""), env.get("NODE_NAME", "")
 
 
 def _address(env: Mapping[str, str], name: str, *, default: tuple[str, int]) -> tuple[str, int] | None:

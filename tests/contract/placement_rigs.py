@@ -34,9 +34,10 @@ from tokenforge.control.clusters import ClusterControl
 from tokenforge.control.loop import Control
 from tokenforge.control.preparations import Preparations
 from tokenforge.control.prepare import Prepared
-from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec, Placement
+from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.generation import RuntimeInfo
 from tokenforge.domain.model import parse_model
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import parse_runtime
 from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.store.sql.store import Store

@@ -16,8 +16,11 @@ from ruamel.yaml import YAML
 
 from tokenforge.cluster.kubernetes.api import MANAGER
 from tokenforge.cluster.kubernetes.resources import path_of, read_features
+from tokenforge.cluster.manifests.around import autoscaler_of
 from tokenforge.cluster.manifests.objects import objects_of, owned
+from tokenforge.cluster.manifests.site import Features
 from tokenforge.domain.benchmark import Resources
+from tokenforge.domain.deployment import Autoscale
 from tokenforge.domain.errors import ClusterRefused
 
 RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "base" / "rbac.yaml"
@@ -148,6 +151,23 @@ async def test_a_field_that_is_not_wanted_any_more_is_gone(stage: Stage) -> None
     assert live["spec"]["template"]["spec"]["nodeSelector"] == node
 
 
+async def test_who_scales_changes_without_a_jump_in_the_number(stage: Stage) -> None:
+    """From control to the cluster's autoscaler and back; the metric comes and goes as an adapter that is installed."""
+    metric = Features(has_autoscale_metric=True, **_known(stage))
+    rule = Autoscale(min=1, max=4, target=2)
+    await stage.apply(stage.deployment(autoscale=rule, replicas=3))
+    stage.orchestrator._features = (metric, time.monotonic())
+    await stage.apply(stage.deployment(autoscale=rule, replicas=3))
+    workload = await stage.live("Deployment", stage.deployment())
+    assert workload["spec"]["replicas"] == 3
+    scaler = path_of(autoscaler_of(workload, metric))
+    assert (await stage.place.node.api.get(scaler) or {})["spec"]["maxReplicas"] == 4
+    await stage.until(stage.deployment(), lambda standing: standing is not None and standing.scaled_by != "")
+    await stage.apply(stage.deployment(generation=2, replicas=2))
+    assert (await stage.live("Deployment", stage.deployment()))["spec"]["replicas"] == 2
+    assert await stage.place.node.api.get(scaler) is None
+
+
 async def test_what_is_as_wanted_is_not_sent_again(stage: Stage) -> None:
     deployment = stage.deployment()
     await stage.apply(deployment)
@@ -243,6 +263,12 @@ async def test_a_server_that_fails_again_and_again_loses_nothing(
     watches = sum(one.watches for one in reflectors)
     assert watches <= 30 * rounds + 60, "a loop that is busy"
     show(f"{rounds} faults of the API server in {time.monotonic() - began_s:.1f} s, {watches} watches")
+
+
+def _known(stage: Stage) -> dict[str, bool]:
+    """What the server has, but for the metric."""
+    found = stage.orchestrator._known_features()
+    return {name: getattr(found, name) for name in ("has_policy_v1", "has_autoscaling_v2", "has_pod_monitor")}
 
 
 async def _break(stage: Stage, number: int, command: str | None) -> None:

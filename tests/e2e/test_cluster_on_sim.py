@@ -55,6 +55,19 @@ def test_it_is_deployed_changed_under_load_without_a_lost_stream_and_deleted(
 
 
 @pytest.mark.pace(HASTY)
+def test_at_zero_a_request_is_held_until_a_pod_serves_it_and_zero_comes_again(platform: tuple[Up, Cluster]) -> None:
+    here, there = platform
+    deploy(here, there, "--replicas", "0", "--autoscale", "min=0,max=2,target=2,idle_s=2,down_after_s=2")
+    assert (_status(here), there.pods()) == ("idle", [])
+    status, answer = here.call("POST", "/infer", {"model": "synthetic:tiny", "prompt": "hello", "max_tokens": 8})
+    assert (status, answer["usage"]["completion_tokens"]) == (200, 8)
+    wait_for(lambda: _status(here) == "idle" and not there.pods(), limit_s=60)
+    events = here.run("logs", "tiny", "--events").stdout
+    assert "waiting for no replica: 0 -> 1" in events
+    assert "ScaledToZero: Scaled: no request for 2 s" in events
+
+
+@pytest.mark.pace(HASTY)
 def test_without_draining_the_same_change_cuts_streams_and_a_crash_is_told(
     platform: tuple[Up, Cluster],
 ) -> None:
@@ -78,6 +91,10 @@ def change_under_load(here: Up, there: Cluster) -> list[bool]:
         assert here.call("GET", "/deployments/tiny")[1]["observed"]["generation"] == 2
 
     return streams_during(change, here.url, clients=CLIENTS)
+
+
+def _status(here: Up) -> str:
+    return str(here.call("GET", "/deployments/tiny")[1]["status"])
 
 
 def _reason(here: Up) -> str:

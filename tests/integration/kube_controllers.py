@@ -29,6 +29,8 @@ class Controllers:
             owned = self._pods_by_owner()
             for key, deployment in self.store.list("apps/v1/deployments", None):
                 self._reconcile(key, deployment, owned.get(deployment["metadata"]["uid"], []))
+            for key, job in self.store.list("batch/v1/jobs", None):
+                self._run_job(key, job, owned.get(job["metadata"]["uid"], []))
             self._schedule()
             if self.store.version == version:
                 await news.wait()
@@ -82,6 +84,43 @@ class Controllers:
         for pod_key, _ in sorted(new, key=lambda kp: _is_ready(kp[1]))[: max(0, len(new) - wanted)]:
             self.store.delete(pod_key, grace_s=None, propagation="Background")
         self._tell(key, deployment, new=len(new), ready=ready, refusal=refusal)
+
+    def _run_job(self, key: Key, job: JsonObject, pods: list[tuple[Key, JsonObject]]) -> None:
+        """An Indexed Job: one pod a number; one that failed or was deleted ends all, as `backoffLimit` 0 wants."""
+        if "deletionTimestamp" in job["metadata"] or job.get("status", {}).get("conditions"):
+            return
+        count = job["spec"]["completions"]
+        made = job.get("status", {}).get("started", 0)
+        if not made:
+            for number in range(count):
+                self._make_indexed(key, job, number)
+            self.store.patch_status(key, {"started": count, "active": count})
+            return
+        phases = [pod.get("status", {}).get("phase") for _, pod in pods]
+        if phases.count("Succeeded") == count:
+            self._close_job(key, "Complete", "")
+        elif len(pods) < count or "Failed" in phases:
+            self._close_job(key, "Failed", "Job has reached the specified backoff limit")
+            for pod_key, pod in pods:
+                if pod.get("status", {}).get("phase") not in ("Failed", "Succeeded"):
+                    self.store.delete(pod_key, grace_s=None, propagation="Background")
+
+    def _close_job(self, key: Key, kind: str, message: str) -> None:
+        self.store.patch_status(
+            key, {"active": 0, "conditions": [{"type": kind, "status": "True", "message": message}]}
+        )
+
+    def _make_indexed(self, key: Key, job: JsonObject, number: int) -> None:
+        template = copy.deepcopy(job["spec"]["template"])
+        owner, meta = job["metadata"], template["metadata"]
+        meta["annotations"] = {"batch.kubernetes.io/job-completion-index": str(number)}
+        meta["ownerReferences"] = [
+            {"apiVersion": "batch/v1", "kind": "Job", "name": owner["name"], "uid": owner["uid"]}
+        ]
+        env = template["spec"]["containers"][0].setdefault("env", [])
+        env.append({"name": "JOB_COMPLETION_INDEX", "value": str(number)})
+        pod = {"apiVersion": "v1", "kind": "Pod", **template, "status": {"phase": "Pending"}}
+        self.store.create(("v1/pods", key[1], f"{owner['name']}-{number}-{uuid.uuid4().hex[:5]}"), pod, manager="job")
 
     def _make_pod(self, key: Key, deployment: JsonObject, mark: str) -> str:
         """Why it could not be made; empty when it was."""

@@ -14,6 +14,7 @@ from kube_store import JsonObject, Key, KubeStore, Refusal, matches
 SERVED: dict[str, tuple[str, ...]] = {
     "v1": ("pods", "services", "events", "nodes", "resourcequotas", "namespaces"),
     "apps/v1": ("deployments",),
+    "batch/v1": ("jobs",),
     "policy/v1": ("poddisruptionbudgets",),
     "autoscaling/v2": ("horizontalpodautoscalers",),
     "networking.k8s.io/v1": ("networkpolicies",),

@@ -28,12 +28,16 @@ _TICK_S = 0.1
 
 @dataclass(slots=True)
 class ProcessNode:
-    """`hollow` is where it is registered; `home` stands for the cache volume, `folder` for the others and for logs."""
+    """`hollow` is where it is registered; `home` stands for the cache volume, `folder` for the others and for logs.
+
+    `secrets` are what Secrets of each name hold.
+    """
 
     hollow: HollowNode
     home: Path
     folder: Path
     crashes: int = 0
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _pods: dict[str, "_Pod"] = field(default_factory=dict)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(2))
@@ -59,7 +63,8 @@ class ProcessNode:
         if uid not in self._pods:
             number = next(self._numbers)
             pod = self._pods[uid] = _Pod(self, value, address=f"127.0.{2 + number // 250}.{number % 250 + 1}")
-            task = asyncio.create_task(pod.live())
+            is_worker = "initContainers" in value["spec"]
+            task = asyncio.create_task(pod.live() if is_worker else pod.live_once())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if "deletionTimestamp" in value["metadata"]:
@@ -93,6 +98,31 @@ class _Pod:
         else:
             await self.ending.wait()
         await self._call("DELETE", "", {"gracePeriodSeconds": 0})
+
+    async def live_once(self) -> None:
+        """A pod of a Job: one container to its end, whose status is the pod's."""
+        container = self.value["spec"]["containers"][0]
+        process = await self._spawn(container)
+        running = {"name": container["name"], "image": "here", "imageID": "", "restartCount": 0, "ready": True}
+        await self._say_once("Running", {**running, "state": {"running": {"startedAt": now_text()}}})
+        ending, working = asyncio.create_task(self.ending.wait()), asyncio.create_task(process.wait())
+        await asyncio.wait({ending, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            with contextlib.suppress(TimeoutError, ProcessLookupError):
+                async with asyncio.timeout(self.value["spec"]["terminationGracePeriodSeconds"]):
+                    process.terminate()
+                    await process.wait()
+            self.kill()
+        code = await working
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": self._words()}
+        phase = "Failed" if code else "Succeeded"
+        await self._say_once(phase, {**running, "ready": False, "state": {"terminated": ended}})
+        await ending
+        await self._call("DELETE", "", {"gracePeriodSeconds": 0})
+
+    async def _say_once(self, phase: str, container: JsonObject) -> None:
+        status = {"phase": phase, "podIP": self.address, "containerStatuses": [container]}
+        await self._call("PATCH", "/status", {"status": status}, kind="application/merge-patch+json")
 
     def kill(self) -> None:
         """Now."""
@@ -146,24 +176,35 @@ class _Pod:
 
     async def _spawn(self, container: JsonObject) -> asyncio.subprocess.Process:
         """As the manifest says, but for the address, and for the folders that stand for its volumes."""
-        program, group, action, text = container["command"]
-        assert (program, group) == ("tokenforge", "replica")
-        spec = json.dumps({**json.loads(text), "host": self.address})
+        program, group, *rest = container["command"]
+        assert program == "tokenforge"
+        if group == "replica":
+            rest[-1] = json.dumps({**json.loads(rest[-1]), "host": self.address})
         with self._log().open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *COMMAND, group, action, spec, env=self._environment(container), stdout=log, stderr=log,
+                *COMMAND, group, *rest, env=self._environment(container), stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         return self.process
 
     def _environment(self, container: JsonObject) -> Mapping[str, str]:
-        told = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        told = {entry["name"]: self._value(entry) for entry in container["env"]}
         places = {"/var/lib/tokenforge": str(self.node.home), "/tmp": str(self.node.folder)}
         for name, value in told.items():
             for inside, outside in places.items():
                 if value == inside or value.startswith(f"{inside}/"):
                     told[name] = outside + value.removeprefix(inside)
         return {**{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}, **told}
+
+    def _value(self, entry: JsonObject) -> str:
+        """Of a Secret, of a field of the pod, or as it is written."""
+        source = entry.get("valueFrom", {})
+        if "secretKeyRef" in source:
+            return self.node.secrets.get(source["secretKeyRef"]["name"], {}).get(source["secretKeyRef"]["key"], "")
+        if "fieldRef" in source:
+            place, _, field_name = source["fieldRef"]["fieldPath"].partition(".")
+            return str(self.value[place].get(field_name, ""))
+        return str(entry.get("value", ""))
 
     def _log(self) -> Path:
         return self.node.folder / f"{self.value['metadata']['name']}.log"

@@ -6,9 +6,10 @@ from typing import Any
 from tokenforge.cluster.manifests.objects import DeploymentObjects, objects_of
 from tokenforge.cluster.manifests.site import Cache, CacheKind, Features, Site
 from tokenforge.domain.benchmark import Resources
-from tokenforge.domain.deployment import Autoscale, Deployment, DeploymentId, DeploymentSpec, Placement
+from tokenforge.domain.deployment import Autoscale, Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.model import parse_model
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import parse_runtime
 
 SPEC = DeploymentSpec(

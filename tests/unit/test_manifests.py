@@ -23,6 +23,7 @@ from tokenforge.cluster.manifests.site import (
 )
 from tokenforge.domain.benchmark import Resources
 from tokenforge.domain.deployment import Autoscale, DeploymentSpec
+from tokenforge.domain.deployment_state import Observed, Scaling
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.model import parse_model
 from tokenforge.protocol.worker_spec import replica_spec_from_json
@@ -155,6 +156,16 @@ def test_nothing_scales_by_a_metric_that_is_not_there() -> None:
     assert "HorizontalPodAutoscaler" not in {value["kind"] for value in plain.all}
 
 
+@pytest.mark.parametrize("rule", [Autoscale(min=0, max=2, target=8), Autoscale(min=1, max=2, target=8, ttft_ms=500)])
+def test_what_the_cluster_s_scaler_cannot_do_control_does(rule: Autoscale) -> None:
+    deployment = replace(
+        deployment_of(replace(SPEC, autoscale=rule)), observed=Observed(scaling=Scaling(replicas=rule.min))
+    )
+    objects = objects_of(deployment, site=Site(), features=RICH, model_bytes=1)
+    assert objects.workload["spec"]["replicas"] == rule.min
+    assert "HorizontalPodAutoscaler" not in {value["kind"] for value in objects.all}
+
+
 def test_a_pod_monitor_is_made_only_where_its_kind_is_known() -> None:
     kinds = [{value["kind"] for value in made(features=Features(has_pod_monitor=has)).all} for has in (True, False)]
     assert ["PodMonitor" in found for found in kinds] == [True, False]
@@ -216,7 +227,6 @@ def test_what_stands_around_belongs_to_the_workload() -> None:
     [
         (replace(SPEC, engine_args={"api_key": "hush-hush"}), Site(), "engine_args.api_key"),
         (replace(SPEC, env=("A",)), Site(), "env"),
-        (replace(SPEC, autoscale=Autoscale(min=0, max=2, target=8)), Site(), "autoscale.min"),
         (replace(SPEC, resources=Resources(gpu=9)), Site(), "resources.gpu"),
         (replace(SPEC, model=parse_model("/data/model")), RICH_SITE, "model"),
         (replace(SPEC, model=parse_model(f"{HOME}/../model")), RICH_SITE, "model"),

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Placement
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.protocol.deploy import ClusterOffer, parse_deploy, parse_patch
 from tokenforge.protocol.deployment_answer import spec_answer, spec_from_stored, spec_to_stored

@@ -9,6 +9,7 @@ from tokenforge.cluster.base import Sighting, Standing
 from tokenforge.control.conditions import _REASONS
 from tokenforge.control.decision import Remove, Withdraw
 from tokenforge.control.settle import ClusterWorld, settle
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Autoscale, Deployment
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
 from tokenforge.domain.errors import ClusterRefused, TokenForgeError
@@ -29,9 +30,9 @@ def standing(*pods: Sighting, generation: int = 1, **more: object) -> Standing:
 
 def seen(
     there: Standing | None, deployment: Deployment | None = None, *, refusal: TokenForgeError | None = None,
-    is_new: bool = False, now_s: float = 10.0,
+    is_new: bool = False, now_s: float = 10.0, demand: Demand | None = None,
 ) -> Observed:  # fmt: skip
-    world = ClusterWorld(standing=there, refusal=refusal, is_new=is_new, now_s=now_s, now="t")
+    world = ClusterWorld(standing=there, refusal=refusal, is_new=is_new, now_s=now_s, now="t", demand=demand)
     return settle(deployment or deployment_of(), world).observed
 
 
@@ -69,8 +70,27 @@ def test_where_the_cluster_scales_its_number_is_the_one_that_is_wanted() -> None
     assert (scaled.phase, scaled.condition("Scaled").message) == (  # type: ignore[union-attr]
         Phase.READY, "the cluster's autoscaler wants 1 by in_flight",
     )  # fmt: skip
-    stays = seen(standing(pod(), replicas=3), deployment)
-    assert (stays.phase, stays.condition("Scaled").reason) == (Phase.DEGRADED, "NoMetric")  # type: ignore[union-attr]
+
+
+def test_where_the_cluster_has_no_scaler_control_goes_by_demand() -> None:
+    spec = replace(SPEC, replicas=1, autoscale=Autoscale(min=0, max=4, target=2, idle_s=5))
+    deployment = replace(deployment_of(spec), observed=_starting())
+    more = seen(standing(pod(), replicas=1), deployment, demand=Demand(in_flight=5, waiting=1))
+    assert more.scaling is not None
+    assert (more.scaling.replicas, more.scaling.reason) == (3, "ScaledUp")
+    calm = seen(standing(pod(), replicas=1), deployment, demand=Demand(idle_s=1), now_s=10.0)
+    assert calm.healthy_since_s == 10.0
+    idle = seen(standing(pod(), replicas=1), replace(deployment, observed=calm), demand=Demand(idle_s=20), now_s=30.0)
+    assert (idle.scaling and idle.scaling.replicas, idle.phase) == (0, Phase.IDLE)
+    held = seen(standing(), replace(deployment, observed=idle), demand=Demand(waiting=1, idle_s=0), now_s=40.0)
+    assert (held.scaling and held.scaling.reason, held.phase) == ("Woken", Phase.STARTING)
+
+
+def test_while_no_gateway_reports_nothing_is_scaled() -> None:
+    spec = replace(SPEC, replicas=2, autoscale=Autoscale(min=0, max=4, target=2, idle_s=5))
+    observed = seen(None, replace(deployment_of(spec), observed=_starting()), now_s=1e6)
+    assert observed.scaling is not None
+    assert observed.scaling.replicas == 2
 
 
 def test_a_pod_that_drains_does_not_count_and_gets_no_requests() -> None:

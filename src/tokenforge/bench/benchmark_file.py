@@ -24,16 +24,25 @@ _STEP = re.compile(r"[^.\[\]]+")
 
 def load_benchmark(path: Path) -> Benchmark:
     """Read the file. Raises NotFound when there is none, InvalidInput for anything in it that cannot be used."""
-    text = _read(path)
-    tree = _parse(text, path)
-    if not isinstance(tree, Mapping):
-        raise InvalidInput([_whole(path, "must be a mapping of keys (model, runtimes, workloads)")], source=str(path))
+    tree = _tree(path)
     plain = _plain(tree, path)
     try:
         benchmark = parse_benchmark(plain, source=str(path), formats=readable_formats())
     except InvalidInput as error:
         raise InvalidInput([_with_line(fault, tree) for fault in error.faults], source=str(path)) from None
     return replace(benchmark, workloads=tuple(_found_from(path.parent, entry) for entry in benchmark.workloads))
+
+
+def read_body(path: Path) -> dict[str, object]:
+    """The file as the body of `POST /benchmarks/run`; the server says what it makes of it. Raises as above."""
+    return _plain(_tree(path), path)
+
+
+def _tree(path: Path) -> Mapping[str, object]:
+    tree = _parse(_read(path), path)
+    if not isinstance(tree, Mapping):
+        raise InvalidInput([_whole(path, "must be a mapping of keys (model, runtimes, workloads)")], source=str(path))
+    return tree
 
 
 def _read(path: Path) -> str:

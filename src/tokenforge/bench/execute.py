@@ -5,6 +5,7 @@ why. Refuses to go on with the other runtimes after one has died: their trials w
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,8 @@ from pathlib import Path
 from tokenforge.bench.attendant import Attendant, SideBySide
 from tokenforge.bench.checkpoints import Checkpoints, keep_trial
 from tokenforge.bench.driver.capacity import Capacity, Staffing, staff
-from tokenforge.bench.driver.job import DriveJob, DriveResult, Endpoint
-from tokenforge.bench.driver.offer import journal_paths, offer
+from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverLost, Endpoint
+from tokenforge.bench.driver.offer import Offer, journal_paths, offer
 from tokenforge.bench.driver.reading import asked_rate, driver_reading
 from tokenforge.bench.gpu_watch import FindCards, no_cards, watch_gpus
 from tokenforge.bench.idle import IdleWatch
@@ -28,7 +29,8 @@ from tokenforge.bench.targets import Target
 from tokenforge.bench.trial_records import read_trial
 from tokenforge.bench.withdrawn import NOTHING_WITHDRAWN, Withdrawn
 from tokenforge.domain.benchmark import Benchmark
-from tokenforge.domain.errors import TokenForgeError
+from tokenforge.domain.benchmark_record import GpuReading, ServerReading
+from tokenforge.domain.errors import TokenForgeError, WorkerFailed
 from tokenforge.domain.plan import PlannedRequest, PromptForm, TrialPlan
 from tokenforge.domain.record import Outcome
 from tokenforge.domain.run import RunStatus
@@ -39,13 +41,17 @@ _WARMUP_TOKENS = 32
 _WARMUP_TRIAL = 999_999  # not a round number: its place in a dataset of a round size would be that of trial 0
 _SETTLE_S = 0.2
 
+MOST_LOST = 3
+"""How often a trial is measured again because a driver went away from outside."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offering:
     """How trials are offered: the endpoint, where journals go, and how many driver processes share a plan.
 
     `processes` None: as many as the plan needs by `capacity`. `withdrawn` are runs that are not wanted any more;
-    `checkpoints` trials that were measured before. `find_cards` gives the GPUs to watch meanwhile.
+    `checkpoints` trials that were measured before. `find_cards` gives the GPUs to watch meanwhile. `offer` offers the
+    trials; warming up is done from here.
     """
 
     endpoint: Endpoint
@@ -55,6 +61,7 @@ class Offering:
     withdrawn: Withdrawn = NOTHING_WITHDRAWN
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     find_cards: FindCards = no_cards
+    offer: Offer = offer
 
 
 def open_logs(targets: Sequence[Target], benchmark: Benchmark) -> list[RunLog]:
@@ -133,25 +140,40 @@ class _Stage:
         self.observer.trial_started(start)
         began, notes = datetime.now(UTC), self.offering.checkpoints.notes()
         folder = self.offering.folder / f"trial-{position:03d}"
-        before = await self._ask(log.target)
-        watch = IdleWatch([target.worker for target in idle])
-        try:
-            with watch_gpus(self.offering.find_cards, url=log.target.url) as gpus:
-                result = await self._offer(log, plan, folder=folder, processes=staffing.processes)
-        except (TokenForgeError, OSError, asyncio.CancelledError) as error:
-            result = _kept(plan, folder, cause=str(error) or "interrupted")
-            log.keep(plan, result, position=position, began=began, notes=notes)
-            raise
-        idle_cpu_share = watch.cpu_share()
-        server = reading_between(before, await self._ask(log.target))
+        for again in itertools.count(1):
+            try:
+                measured = await self._measure(log, plan, folder=folder, processes=staffing.processes, idle=idle)
+                break
+            except (TokenForgeError, OSError, asyncio.CancelledError) as error:
+                if isinstance(error, DriverLost) and again <= MOST_LOST:
+                    self.observer.phase("benchmark", f"the trial is measured again: {error.message}")
+                    notes = (*notes, f"measured again, attempt {again} does not count: {error.message}")
+                    folder, began = folder.with_name(f"trial-{position:03d}-again-{again}"), datetime.now(UTC)
+                    continue
+                result = _kept(plan, folder, cause=str(error) or "interrupted")
+                log.keep(plan, result, position=position, began=began, notes=notes)
+                raise
+        result = measured.result
         record = log.keep(
-            plan, result, position=position, began=began, notes=notes, server=server, idle_cpu_share=idle_cpu_share,
-            gpus=gpus.readings(),
+            plan, result, position=position, began=began, notes=(*notes, *result.notes), server=measured.server,
+            idle_cpu_share=measured.idle_cpu_share, gpus=measured.gpus,
         )  # fmt: skip
         await asyncio.to_thread(keep_trial, folder, log.name, record)
         requests, fine = len(result.recorded), result.recorded.count(Outcome.OK, Outcome.HUNG_UP)
         self.observer.trial_finished(start, requests=requests, errors=requests - fine)
         await asyncio.sleep(_SETTLE_S)
+
+    async def _measure(
+        self, log: RunLog, plan: TrialPlan, *, folder: Path, processes: int, idle: Sequence[Target]
+    ) -> "_Measured":
+        """Offer the plan once, and read what server, idle engines and GPUs did meanwhile."""
+        before = await self._ask(log.target)
+        watch = IdleWatch([target.worker for target in idle])
+        with watch_gpus(self.offering.find_cards, url=log.target.url) as gpus:
+            result = await self._offer(log, plan, folder=folder, processes=processes, by=self.offering.offer)
+        idle_cpu_share = watch.cpu_share()
+        server = reading_between(before, await self._ask(log.target))
+        return _Measured(result=result, server=server, idle_cpu_share=idle_cpu_share, gpus=gpus.readings())
 
     async def _ask(self, target: Target) -> ServerSays | None:
         return await asyncio.to_thread(ask_server, target.url, target.headers)
@@ -193,12 +215,12 @@ class _Stage:
         self.observer.phase(log.target.runtime, f"warming up for {log.workload.name}")
         plan = await asyncio.to_thread(self._plan, log, _WARMUP_TRIAL)
         folder = self.offering.folder / f"warm-up-{len(self.warmed):03d}"
-        await self._offer(log, _warm_up_plan(plan), folder=folder, processes=1)
+        await self._offer(log, _warm_up_plan(plan), folder=folder, processes=1, by=offer)
 
-    async def _offer(self, log: RunLog, plan: TrialPlan, *, folder: Path, processes: int) -> DriveResult:
+    async def _offer(self, log: RunLog, plan: TrialPlan, *, folder: Path, processes: int, by: Offer) -> DriveResult:
         """Offer the plan while watching the worker; its death ends the offer and is raised with its last words."""
         job = self._job(log, plan, folder=folder, processes=processes)
-        load = asyncio.create_task(offer(job, on_progress=self.observer.progress))
+        load = asyncio.ensure_future(by(job, on_progress=self.observer.progress))
         worker = log.target.worker
         watch = None if worker is None else asyncio.create_task(worker.exited())
         waiting = {load} if watch is None else {load, watch}
@@ -228,7 +250,17 @@ class _Stage:
         )
 
 
-async def _end(*tasks: "asyncio.Task[object] | asyncio.Task[DriveResult] | None") -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """What one whole trial gave."""
+
+    result: DriveResult
+    server: ServerReading | None
+    idle_cpu_share: float | None
+    gpus: tuple[GpuReading, ...]
+
+
+async def _end(*tasks: "asyncio.Task[WorkerFailed] | asyncio.Future[DriveResult] | None") -> None:
     for task in tasks:
         if task is not None and not task.done():
             task.cancel()

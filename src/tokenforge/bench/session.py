@@ -8,7 +8,7 @@ over, so that the first request is not kept waiting for them.
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -135,8 +135,10 @@ def make_offering(request: Request, kit: Kit, *, part: str = "000") -> Offering:
     journals = request.folder / _JOURNALS
     attempts = sorted(journals.glob(f"*/{part}"))
     whole = tuple(one for folder in attempts for one in find_whole(folder)) if request.taken_up_because else ()
+    capacity = measure_capacity()
     return Offering(
-        endpoint=request.endpoint, folder=journals / f"{len(attempts):03d}" / part, capacity=measure_capacity(),
+        endpoint=request.endpoint, folder=journals / f"{len(attempts):03d}" / part,
+        capacity=capacity if kit.most_drivers is None else replace(capacity, cores=kit.most_drivers), offer=kit.offer,
         processes=request.processes, withdrawn=request.withdrawn,
         checkpoints=Checkpoints(whole=whole, because=request.taken_up_because),
         find_cards=partial(find_cards, kit.base_env.get("CUDA_VISIBLE_DEVICES")),

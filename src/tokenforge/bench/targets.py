@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tokenforge.bench.driver.offer import Offer, offer
 from tokenforge.bench.observe import Observer
 from tokenforge.bench.probe import base_url, probe_server
 from tokenforge.bench.prompts import PromptTokenizer
@@ -32,7 +33,8 @@ class Kit:
     """What preparing needs from outside: where things are kept, what the process was told, where workers run.
 
     `attached` are servers that already run, by model and runtime as the benchmark names them;
-    `attached_headers` go along with each request to them.
+    `attached_headers` go along with each request to them. `offer` offers trials, from `most_drivers` at most, None: as
+    many as this machine has cores.
     """
 
     home: Path
@@ -46,6 +48,8 @@ class Kit:
     attached: Mapping[tuple[str, str], str] = field(default_factory=dict)
     attached_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     observing: Observing = field(default_factory=Observing)
+    offer: Offer = offer
+    most_drivers: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

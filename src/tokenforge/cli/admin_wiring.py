@@ -8,12 +8,13 @@ from starlette.types import ASGIApp
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.bench.environment import detect_accelerator
-from tokenforge.cli.cluster_site import cluster_offer, site_of
+from tokenforge.cli.cluster_site import cluster_offer, require_cluster, site_of
 from tokenforge.cli.platform_places import fleet_folder, most_replicas, new_id, now_text, platform_archive
 from tokenforge.cli.server import targets_folder
 from tokenforge.cluster.fleet_files import FleetFiles
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 from tokenforge.gateway.admin.behind import AdminParts, open_admin
 from tokenforge.gateway.admin.benchmarks import BenchmarkRoutes
@@ -52,16 +53,24 @@ def make_admin(settings: Settings, store: Store, plane: DataPlane, refresh: Call
         keys=store.keys,
         random=os.urandom,
         now=now_text,
-        more=(*_benchmark_operations(store, archive, accelerator), *targets.operations()),
+        more=(*_benchmark_operations(settings, store, archive, accelerator), *targets.operations()),
         check_args=check_args,
         cluster=None if settings.kubernetes is None else cluster_offer(site_of(settings.kubernetes)),
     )
     return open_admin(parts, plane, refresh)
 
 
-def _benchmark_operations(store: Store, archive: Archive, accelerator: Accelerator) -> tuple[Operation, ...]:
+def _benchmark_operations(
+    settings: Settings, store: Store, archive: Archive, here: Accelerator
+) -> tuple[Operation, ...]:
     def check(benchmark: Benchmark) -> None:
         faults: list[Fault] = []
+        try:
+            require_cluster(settings, benchmark)
+        except InvalidInput as error:
+            faults += error.faults
+        there = Accelerator.CUDA if benchmark.resources.gpu else Accelerator.CPU
+        accelerator = there if benchmark.target is Placement.KUBERNETES else here
         for number, runtime in enumerate(benchmark.runtimes):
             try:
                 plug = find_plug(runtime.name)

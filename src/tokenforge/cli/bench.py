@@ -21,6 +21,7 @@ from tokenforge.cli.wiring import make_kit, metered
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput, WorkerFailed
 from tokenforge.domain.model import parse_model
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import RuntimeRef
 from tokenforge.domain.workload import Arrival, Fixed, Workload
 from tokenforge.models.tokenizers import load_tokenizer
@@ -63,6 +64,12 @@ def run(asked: Asked) -> int:
     """Do it. Returns the exit code; raises TokenForgeError for input that cannot be used."""
     _check(asked)
     benchmark = _from_file(asked.file, asked) if asked.file is not None else _from_options(asked)
+    if benchmark.target is Placement.KUBERNETES and not asked.plan_only:
+        hint = f"ask a platform that has a cluster: tokenforge runs submit {asked.file} --server URL"
+        fault = Fault(
+            field="target", value="kubernetes", message="is not for this command, which measures here", hint=hint
+        )
+        raise InvalidInput([fault], source=str(asked.file))
     if asked.plan_only:
         print_plan(benchmark, url=asked.url, as_json=asked.as_json)
         return 0

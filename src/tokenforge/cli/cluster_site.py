@@ -8,13 +8,16 @@ from ruamel.yaml.error import YAMLError
 
 from tokenforge.cluster.manifests.objects import faults_of
 from tokenforge.cluster.manifests.site import Site, read_site
+from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.deployment import DeploymentSpec
 from tokenforge.domain.errors import Fault, InvalidInput, NotFound, StoreFailed
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Accelerator, Quant, RuntimeRef
 from tokenforge.models.resolve import describe_model
 from tokenforge.protocol.deploy import ClusterOffer
 from tokenforge.runtimes.registry import find_plug
 from tokenforge.settings import Settings
+from tokenforge.store.blobs.location import Bucket, read_location
 
 
 def site_of(file: Path) -> Site:
@@ -31,6 +34,21 @@ def site_of(file: Path) -> Site:
 def cluster_offer(site: Site) -> ClusterOffer:
     """What that cluster takes."""
     return ClusterOffer(quants=_quants, faults=lambda spec: faults_of(spec, site))
+
+
+def require_cluster(settings: Settings, benchmark: Benchmark) -> None:
+    """Raises InvalidInput for a benchmark on a cluster where none is set, or no store that its pods reach."""
+    if benchmark.target is not Placement.KUBERNETES:
+        return
+    if settings.kubernetes is None:
+        hint = "leave it out, or start the platform with TOKENFORGE_KUBERNETES=site.yaml"
+        fault = Fault(field="target", value="kubernetes", message="is not offered here", hint=hint)
+        raise InvalidInput([fault], source="benchmark")
+    url = settings.artifacts_url
+    if url is None or not isinstance(read_location(url, env=settings.s3_env), Bucket):
+        hint = "set TOKENFORGE_ARTIFACTS_URL=s3://BUCKET/PREFIX?endpoint=...: pods bring their records there"
+        fault = Fault(field="target", value="kubernetes", message="needs an S3 store for results", hint=hint)
+        raise InvalidInput([fault], source="benchmark")
 
 
 def model_bytes(settings: Settings) -> Callable[[DeploymentSpec], int | None]:

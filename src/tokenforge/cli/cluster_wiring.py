@@ -32,6 +32,7 @@ async def cluster_control(settings: Settings, control: Control) -> AsyncIterator
             deployments=control.deployments,
             observations=control.observations,
             events=control.events,
+            demands=control.demands,
             lease=lambda: control.lease,
             orchestrator=orchestrator,
             metrics=control.metrics,

@@ -23,6 +23,7 @@ def add_platform_commands(app: typer.Typer) -> None:
     app.add_typer(keys_app, name="keys")
     app.command(hidden=True)(run_queued)
     app.command(hidden=True)(replica)
+    app.command(hidden=True)(driver_pod)
 
 
 def up(
@@ -189,6 +190,13 @@ def manifests(
 
     body = {"model": model, "runtime": runtime, **deployments.named_values(more or [], option="--set")}
     raise typer.Exit(command.run(body, site=site, as_json=as_json))
+
+
+def driver_pod(job: Annotated[str, typer.Argument(help="The Job whose pod this is.")]) -> None:
+    """What runs in a pod that offers load: take its share of a trial, bring its journal back."""
+    from tokenforge.cli import driver_pod as command
+
+    raise typer.Exit(command.run(job))
 
 
 def replica(

@@ -12,6 +12,7 @@ from tokenforge.bench.benchmark_file import load_benchmark
 from tokenforge.bench.session import Request, run_benchmark
 from tokenforge.bench.withdrawn import Withdrawn
 from tokenforge.cli.bench import say_why, until_stopped
+from tokenforge.cli.driver_wiring import drivers_of
 from tokenforge.cli.progress import PlainProgress
 from tokenforge.cli.wiring import make_kit, metered
 from tokenforge.settings import read_settings
@@ -52,8 +53,14 @@ def run(asked: Asked) -> int:
     with PlainProgress(sys.stderr) as observer:
 
         async def work() -> "tuple[Outcome, BaseException | None]":
-            async with metered(settings, observer) as watching:
-                kit = replace(make_kit(settings, watching), attached=attached, attached_headers=headers)
+            async with (
+                metered(settings, observer) as watching,
+                drivers_of(settings, request.benchmark) as (offer, most_drivers),
+            ):
+                kit = replace(
+                    make_kit(settings, watching), attached=attached, attached_headers=headers, offer=offer,
+                    most_drivers=most_drivers,
+                )  # fmt: skip
                 return await run_benchmark(request, kit=kit)
 
         outcome, ended = until_stopped(work())

@@ -1,5 +1,6 @@
 """The words of `runs` that speak to a server: list, show, cancel, report."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, as `runs list` 
 def add_server_runs(app: typer.Typer) -> None:
     """Add them to the words of `runs`."""
     app.command("list")(show_all)
-    for command in (show, cancel, report):
+    for command in (submit, show, cancel, report):
         app.command()(command)
 
 
@@ -24,6 +25,17 @@ def show_all(limit: Limit = 20, server: Server = None, as_json: Json = False) ->
     from tokenforge.cli import server_runs as command
 
     raise typer.Exit(command.show_all(limit=limit, server=server, as_json=as_json))
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="A benchmark.yaml; files that it names must be the server's.")],
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Queue a benchmark on a server; with `target: kubernetes` in it, it is deployed and measured on its cluster."""
+    from tokenforge.cli import server_runs as command
+
+    raise typer.Exit(command.submit(file, server=server, as_json=as_json))
 
 
 def show(

@@ -3,9 +3,11 @@
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tokenforge.bench.benchmark_file import read_body
 from tokenforge.cli.deployments import api_of
 from tokenforge.cli.show import print_json, print_table, size_text
 from tokenforge.client.api import Api
@@ -43,6 +45,18 @@ def show(run: str, *, events: bool, server: str | None, as_json: bool) -> int:
         if told["cause"]:
             print(f"  {told['cause']}", file=sys.stderr)
     return 1 if told["status"] in _WENT_WRONG else 0
+
+
+def submit(file: Path, *, server: str | None, as_json: bool) -> int:
+    """Queue the benchmark of a file there."""
+    made: dict[str, Any] = api_of(server).call("POST", "/benchmarks/run", read_body(file))
+    if as_json:
+        print_json(made)
+        return 0
+    print(f"benchmark {made['id']} is {made['status']}; its runs:")
+    for run in made["runs"]:
+        print(f"  {run['id']}  {run['workload']} of {run['model']} on {run['runtime']}")
+    return 0
 
 
 def cancel(run: str, *, whole: bool, server: str | None, as_json: bool) -> int:

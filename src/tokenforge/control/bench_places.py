@@ -88,6 +88,7 @@ class BenchPlaces:
             resources=benchmark.resources,
             max_model_len=benchmark.max_model_len,
             engine_args=benchmark.engine_args.get(runtime.name, {}),
+            target=benchmark.target,
         )
         for deployment in await self.deployments.list():
             there = deployment.spec

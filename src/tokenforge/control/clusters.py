@@ -8,16 +8,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tokenforge.cluster.base import Orchestrator, Standing
 from tokenforge.control.decision import Remove, Withdraw
 from tokenforge.control.settle import ClusterWorld, settle
 from tokenforge.control.telling import Teller, time_text
-from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
+from tokenforge.domain.demand import Demand
+from tokenforge.domain.deployment import Deployment, DeploymentId
 from tokenforge.domain.errors import ClusterUnreachable, LeaseLost, TokenForgeError
-from tokenforge.store.base import Deployments, Events, Lease, Observations
+from tokenforge.domain.placement import Placement
+from tokenforge.store.base import Demands, Deployments, Events, Lease, Observations
 from tokenforge.telemetry.control_metrics import ControlMetrics
 
 _log = logging.getLogger(__name__)
@@ -41,11 +43,13 @@ class ClusterControl:
     events: Events
     lease: Callable[[], Lease | None]
     orchestrator: Orchestrator
+    demands: Demands | None = None
     metrics: ControlMetrics | None = None
     clock: Callable[[], float] = time.time
     tick_s: float = TICK_S
     _seen: tuple[int, int, int] = (-1, -1, -1)
     _next_s: float = field(default=0.0)
+    _scaled: list[tuple[Deployment, Standing | None]] = field(default_factory=list)
     _refusals: dict[DeploymentId, tuple[int, TokenForgeError]] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -69,6 +73,7 @@ class ClusterControl:
             return
         news = (lease.epoch, await self.observations.version(), self.orchestrator.version())
         if news == self._seen and self.clock() < self._next_s:
+            await self._rescale(lease)
             return
         self._seen, self._next_s = news, self.clock() + RESYNC_S
         wanted = [d for d in await self.deployments.list() if d.spec.target is Placement.KUBERNETES]
@@ -79,9 +84,22 @@ class ClusterControl:
             self._next_s = 0.0
             await self._say_unseen(wanted, error, lease)
             return
+        self._scaled = [(d, standings.get(d.id)) for d in wanted if d.spec.autoscale is not None and not d.is_deleting]
+        demands = await self._demands()
         for deployment in wanted:
-            await self._settle(deployment, standings.get(deployment.id), lease, is_new=deployment.id in fresh)
+            is_new, demand = deployment.id in fresh, demands.get(deployment.id)
+            await self._settle(deployment, standings.get(deployment.id), lease, is_new=is_new, demand=demand)
         await self._clear({d.id for d in wanted}, set(standings))
+
+    async def _demands(self) -> Mapping[DeploymentId, Demand]:
+        """What gateways are asked for, read where a deployment scales by it."""
+        return await self.demands.all() if self._scaled and self.demands is not None else {}
+
+    async def _rescale(self, lease: Lease) -> None:
+        """There is no other news, but demand may be another: decide again for those that scale."""
+        demands = await self._demands()
+        for deployment, standing in self._scaled:
+            await self._settle(deployment, standing, lease, is_new=False, demand=demands.get(deployment.id))
 
     async def _apply_all(self, wanted: list[Deployment]) -> set[DeploymentId]:
         """Apply those that may be tried now; which of them were refused just now."""
@@ -109,10 +127,15 @@ class ClusterControl:
         generation, _ = self._refusals.get(deployment.id, (0, None))
         return generation != deployment.generation or self.clock() >= deployment.observed.retry_at_s
 
-    async def _settle(self, deployment: Deployment, standing: Standing | None, lease: Lease, *, is_new: bool) -> None:
+    async def _settle(
+        self, deployment: Deployment, standing: Standing | None, lease: Lease, *, is_new: bool,
+        demand: Demand | None = None,
+    ) -> None:  # fmt: skip
         refusal = self._refusals.get(deployment.id, (0, None))[1]
         now_s = self.clock()
-        world = ClusterWorld(standing=standing, refusal=refusal, is_new=is_new, now_s=now_s, now=time_text(now_s))
+        world = ClusterWorld(
+            standing=standing, refusal=refusal, is_new=is_new, now_s=now_s, now=time_text(now_s), demand=demand
+        )  # fmt: skip
         decision = settle(deployment, world)
         teller = Teller(observations=self.observations, events=self.events, metrics=self.metrics)
         await teller.observed(deployment, decision.observed, lease=lease)

@@ -33,10 +33,11 @@ from tokenforge.control.probes import Probes
 from tokenforge.control.reconcile import reconcile
 from tokenforge.control.telling import Teller, time_text
 from tokenforge.domain.demand import Demand
-from tokenforge.domain.deployment import Deployment, DeploymentId, Placement
+from tokenforge.domain.deployment import Deployment, DeploymentId
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.errors import LeaseLost, NotEnoughMemory, TokenForgeError
 from tokenforge.domain.observing import Observing
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.worker_spec import WorkerPhase
 from tokenforge.store.base import Demands, Deployments, Events, Lease, Leases, Observations

@@ -7,9 +7,11 @@ when as many pods as are wanted serve what the newest generation was made into, 
 from dataclasses import dataclass, replace
 
 from tokenforge.cluster.base import Sighting, Standing
+from tokenforge.control.autoscale import Look, begin, decide
 from tokenforge.control.conditions import Trouble, conditions_of, preparation_trouble, worker_trouble
 from tokenforge.control.decision import TEMPLATE_LABEL, Action, Decision, Remove, Withdraw
 from tokenforge.control.reconcile import back_off_s, heard
+from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
 from tokenforge.domain.errors import TokenForgeError
@@ -20,7 +22,8 @@ from tokenforge.protocol.worker_spec import WorkerPhase
 class ClusterWorld:
     """What is there. `standing` None: nothing is. `now_s` is Unix time, `now` the same as RFC 3339.
 
-    `refusal` is what the last try to apply ended with, None if it did not fail; `is_new`: it was just now.
+    `refusal` is what the last try to apply ended with, None if it did not fail; `is_new`: it was just now. `demand` is
+    what gateways are asked for, None while none reports.
     """
 
     standing: Standing | None
@@ -28,6 +31,7 @@ class ClusterWorld:
     is_new: bool
     now_s: float
     now: str
+    demand: Demand | None = None
 
 
 def settle(deployment: Deployment, world: ClusterWorld) -> Decision:
@@ -41,9 +45,9 @@ def settle(deployment: Deployment, world: ClusterWorld) -> Decision:
     ready = sum(pod.phase is WorkerPhase.READY for pod in current)
     serving = ready + sum(pod.phase is WorkerPhase.READY for pod in old)
     trouble = _trouble(world, current)
-    counted = _counted(deployment, world, trouble)
-    scaling = _scaling(deployment, standing)
+    scaling = _scaling(deployment, world)
     wanted = deployment.spec.replicas if scaling is None else scaling.replicas
+    counted = _counted(deployment, world, trouble, is_whole=trouble is None and ready >= wanted)
     phase = _phase(deployment, wanted=wanted, ready=ready, serving=serving, has_trouble=trouble is not None)
     replicas = _replicas(deployment, world)
     observed = replace(
@@ -79,9 +83,10 @@ def _trouble(world: ClusterWorld, current: list[Sighting]) -> Trouble | None:
     return worker_trouble(failed[0], had_served=False) if failed else None
 
 
-def _counted(deployment: Deployment, world: ClusterWorld, trouble: Trouble | None) -> Observed:
+def _counted(deployment: Deployment, world: ClusterWorld, trouble: Trouble | None, *, is_whole: bool) -> Observed:
     """Refused tries in a row and the time of the next one; tries of pods are the cluster's to count."""
     before = heard(deployment)
+    before = replace(before, healthy_since_s=(before.healthy_since_s or world.now_s) if is_whole else 0.0)
     if world.refusal is not None and world.is_new:
         failures = before.failures + 1
         return replace(before, failures=failures, retry_at_s=world.now_s + back_off_s(failures))
@@ -90,20 +95,24 @@ def _counted(deployment: Deployment, world: ClusterWorld, trouble: Trouble | Non
     return replace(before, failures=0 if trouble is None else max(1, before.failures), retry_at_s=0.0)
 
 
-def _scaling(deployment: Deployment, standing: Standing | None) -> Scaling | None:
-    """What the cluster's autoscaler has come to, or that there is none, and why."""
-    if deployment.spec.autoscale is None:
+def _scaling(deployment: Deployment, world: ClusterWorld) -> Scaling | None:
+    """What the cluster's autoscaler has come to; where it has none for this deployment, what demand asks for."""
+    rule, standing = deployment.spec.autoscale, world.standing
+    if rule is None:
         return None
-    if standing is None or standing.generation != deployment.generation or not standing.scaled_by:
-        why = "the cluster serves no metric to scale by, so the number stays as it was asked for"
-        return Scaling(replicas=deployment.spec.replicas, reason="NoMetric", why=why)
-    why = f"the cluster's autoscaler wants {standing.replicas} by {standing.scaled_by}"
-    return Scaling(replicas=standing.replicas, reason="ByCluster", why=why)
+    if standing is not None and standing.generation == deployment.generation and standing.scaled_by:
+        why = f"the cluster's autoscaler wants {standing.replicas} by {standing.scaled_by}"
+        return Scaling(replicas=standing.replicas, reason="ByCluster", why=why)
+    before = deployment.observed.scaling or begin(rule, replicas=deployment.spec.replicas, now_s=world.now_s)
+    if before.reason == "ByCluster":
+        before = begin(rule, replicas=before.replicas, now_s=world.now_s)
+    healthy_since_s = deployment.observed.healthy_since_s
+    return decide(rule, before, Look(now_s=world.now_s, demand=world.demand, healthy_since_s=healthy_since_s))
 
 
 def _phase(deployment: Deployment, *, wanted: int, ready: int, serving: int, has_trouble: bool) -> Phase:
     if wanted == 0:
-        phase = Phase.STOPPED
+        phase = Phase.STOPPED if deployment.spec.autoscale is None else Phase.IDLE
     elif ready >= wanted:
         phase = Phase.READY
     elif serving:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tokenforge.domain.comparison import ComparisonSpec, Side
 from tokenforge.domain.model import ModelRef
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Quant, RuntimeRef
 from tokenforge.domain.secrets import HIDDEN, is_secret_name
 from tokenforge.domain.workload import Workload
@@ -36,6 +37,8 @@ class Resources:
 class Benchmark:
     """The resolved `benchmark.yaml`. `engine_args` go to the runtime of that name as they are.
 
+    `target` is where its runtimes are deployed and its load comes from, where the benchmark deploys them.
+
     `comparison` is set by `compare` alone; its sides then say what is started, with which arguments.
     """
 
@@ -51,6 +54,7 @@ class Benchmark:
     engine_args: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     price_per_hour: float | None = None
     comparison: ComparisonSpec | None = None
+    target: Placement = Placement.LOCAL
 
 
 def without_secrets(benchmark: Benchmark) -> Benchmark:

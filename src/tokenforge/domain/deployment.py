@@ -12,16 +12,10 @@ from tokenforge.domain.benchmark import Resources, hide_secrets
 from tokenforge.domain.canonical import sha256_hex
 from tokenforge.domain.deployment_state import Observed
 from tokenforge.domain.model import ModelRef
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Quant, RuntimeRef
 
 DeploymentId = NewType("DeploymentId", str)
-
-
-class Placement(enum.StrEnum):
-    """Where the workers of a deployment run."""
-
-    LOCAL = "local"
-    KUBERNETES = "kubernetes"
 
 
 class Routing(enum.StrEnum):

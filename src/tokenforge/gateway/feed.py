@@ -8,7 +8,7 @@ import contextlib
 import logging
 from datetime import datetime
 
-from tokenforge.domain.deployment import Deployment, Placement
+from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Replica, ReplicaPhase
 from tokenforge.domain.errors import TokenForgeError
 from tokenforge.gateway.guard import KeyRing
@@ -77,7 +77,7 @@ def table_of(deployments: tuple[Deployment, ...]) -> RouteTable:
 
 def _served(deployment: Deployment) -> Served:
     endpoints = (_endpoint(deployment, replica) for replica in deployment.observed.replicas)
-    autoscale = deployment.spec.autoscale if deployment.spec.target is Placement.LOCAL else None
+    autoscale = deployment.spec.autoscale
     return Served(
         id=deployment.id,
         model=str(deployment.spec.model),

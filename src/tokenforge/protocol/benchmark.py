@@ -65,6 +65,7 @@ def _benchmark(body: BenchmarkBody) -> Benchmark:
         resources=_resources(body.resources),
         engine_args=body.engine_args,
         price_per_hour=body.price_per_hour,
+        target=body.target,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from tokenforge.domain.benchmark import Order
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Quant
 from tokenforge.domain.slo_presets import SLO_PRESETS
 from tokenforge.domain.workload import Arrival
@@ -160,3 +161,6 @@ class BenchmarkBody(Body):
         default_factory=dict, description="a mapping for each runtime, for example vllm: {max_num_seqs: 64}"
     )
     price_per_hour: float | None = Field(default=None, ge=0, description="money per hour of this hardware")
+    target: Placement = Field(
+        default=Placement.LOCAL, strict=False, description="local, or kubernetes: deployed and measured on the cluster"
+    )

@@ -6,8 +6,10 @@ A key that would have no effect is a fault, not ignored: nobody must believe in 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from tokenforge.domain.benchmark import Order
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import parse_model
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import parse_runtime
 from tokenforge.protocol.benchmark_raw import items
 from tokenforge.protocol.benchmark_words import nearest, shown
@@ -19,6 +21,7 @@ def rule_faults(data: Mapping[str, object], *, formats: Formats) -> Iterator[Fau
     yield from _model_faults(data)
     yield from _runtime_faults(data)
     yield from _engine_args_faults(data)
+    yield from _target_faults(data)
     names: set[object] = set()
     for index, workload in enumerate(items(data.get("workloads"))):
         if isinstance(workload, Mapping):
@@ -39,6 +42,12 @@ def _model_faults(data: Mapping[str, object]) -> Iterator[Fault]:
 
 def _runtime_faults(data: Mapping[str, object]) -> Iterator[Fault]:
     yield from _each(data.get("runtimes"), "runtimes", lambda text, field: parse_runtime(text, field=field))
+
+
+def _target_faults(data: Mapping[str, object]) -> Iterator[Fault]:
+    if data.get("target") == Placement.KUBERNETES and data.get("order") == Order.SEQUENTIAL:
+        hint = "leave order out: on a cluster all runtimes are up at once, each with resources of its own"
+        yield Fault(field="order", value="sequential", message="is not done on a cluster", hint=hint)
 
 
 def _each(value: object, field: str, parse: Callable[[str, str], object]) -> Iterator[Fault]:

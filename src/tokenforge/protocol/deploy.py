@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tokenforge.domain.benchmark import Resources
-from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Placement, Routing
+from tokenforge.domain.deployment import Autoscale, DeploymentSpec, Routing
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.model import ModelRef, ModelSource, parse_model
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Quant, RuntimeRef, parse_runtime
 from tokenforge.protocol.benchmark_body import ResourcesBody
 from tokenforge.protocol.benchmark_words import schema_faults

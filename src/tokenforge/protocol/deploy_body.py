@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tokenforge.domain.deployment import Placement, Routing
+from tokenforge.domain.deployment import Routing
+from tokenforge.domain.placement import Placement
 from tokenforge.domain.runtime import Quant
 from tokenforge.protocol.benchmark_body import ResourcesBody
 from tokenforge.protocol.benchmark_lengths import Body

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from tokenforge.domain.deployment import DeploymentSpec, Placement
+from tokenforge.domain.deployment import DeploymentSpec
 from tokenforge.domain.errors import Fault, InvalidInput
+from tokenforge.domain.placement import Placement
 from tokenforge.protocol.deploy_body import AutoscaleBody
 
 

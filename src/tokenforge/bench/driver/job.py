@@ -69,12 +69,13 @@ class Progress:
 class DriveResult:
     """What was recorded of every request that was sent, and what the driver says of itself.
 
-    Stamps count from `origin_ns` of this machine's monotonic clock.
+    Stamps count from `origin_ns` of this machine's monotonic clock. `notes` are for whoever reads the trial's record.
     """
 
     recorded: TrialRecords
     reading: DriverReading
     origin_ns: int
+    notes: tuple[str, ...] = ()
 
     @property
     def records(self) -> tuple[RequestRecord, ...]:
@@ -99,3 +100,9 @@ class DriverFailed(TokenForgeError):
         """The kept records as objects, by index; read from the journals at each look."""
         kept = [record for path in self.journals for record in read_journal(path)]
         return tuple(sorted(kept, key=lambda record: record.index))
+
+
+class DriverLost(DriverFailed):
+    """A driver went away from outside: its machine, its pod. What it was to measure can be measured again, whole."""
+
+    code = "driver_lost"

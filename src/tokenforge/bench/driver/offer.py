@@ -12,16 +12,17 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, Progress
 from tokenforge.bench.driver.jobfile import write_job
 from tokenforge.bench.driver.reading import Watcher, driver_reading
 from tokenforge.bench.driver.shares import clients_of, job_rows, most_processes, share_of
 from tokenforge.bench.driver.wire import parse_target, request_bytes, request_head
+from tokenforge.bench.journal import Heartbeat
 from tokenforge.bench.trial_records import read_trial
 
 _ORIGIN = struct.Struct("<q")
@@ -30,6 +31,16 @@ _READY_S = 60.0
 _LOOK_S = 0.2
 _STOP_S = 3.0
 _LAST_WORDS = 12
+
+
+class Offer(Protocol):
+    """Whatever can offer a trial: processes of this machine, pods of a cluster."""
+
+    def __call__(
+        self, job: DriveJob, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> Awaitable[DriveResult]:
+        """Run the trial to its end. Raises DriverFailed; DriverLost where the trial can be measured again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +71,17 @@ async def offer(job: DriveJob, *, on_progress: Callable[[Progress], None] | None
     finally:
         await _end(children)
     journals = [child.journal for child in children]
-    recorded = await asyncio.to_thread(read_trial, journals, trial=job.plan.trial)
-    reading = driver_reading(plan=job.plan, recorded=recorded, beats=watcher.beats, processes=len(children))
+    return await asyncio.to_thread(
+        merged, job, journals, beats=watcher.beats, scheduling=scheduling, origin_ns=origin_ns
+    )  # fmt: skip
+
+
+def merged(
+    job: DriveJob, journals: Sequence[Path], *, beats: Sequence[Heartbeat], scheduling: str, origin_ns: int
+) -> DriveResult:
+    """One trial of the journals of all its drivers, wherever they ran; `beats` are the last of each."""
+    recorded = read_trial(journals, trial=job.plan.trial)
+    reading = driver_reading(plan=job.plan, recorded=recorded, beats=beats, processes=len(journals))
     return DriveResult(recorded=recorded, reading=replace(reading, scheduling=scheduling), origin_ns=origin_ns)
 
 
@@ -70,16 +90,21 @@ def process_count(job: DriveJob) -> int:
     return max(1, min(job.processes, most_processes(job.plan)))
 
 
+def journal_path(folder: Path, trial: int, process: int) -> Path:
+    """Where the journal of one driver process is."""
+    return folder / f"trial-{trial:04d}-driver-{process:02d}.journal"
+
+
 def journal_paths(folder: Path, trial: int) -> list[Path]:
     """The journals of a trial, one per driver process."""
     return sorted(folder.glob(f"trial-{trial:04d}-driver-*.journal"))
 
 
 async def _start(job: DriveJob, process: int) -> _Child:
-    journal = job.folder / f"trial-{job.plan.trial:04d}-driver-{process:02d}.journal"
+    journal = journal_path(job.folder, job.plan.trial, process)
     words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
     with tempfile.TemporaryFile(dir=job.folder) as file:
-        await asyncio.to_thread(_write_share, job, process, journal=journal, file=file)
+        await asyncio.to_thread(write_share, job, process, journal=journal.resolve(), file=file)
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -93,14 +118,14 @@ async def _start(job: DriveJob, process: int) -> _Child:
     return _Child(process=child, journal=journal, words=words)
 
 
-def _write_share(job: DriveJob, process: int, *, journal: Path, file: IO[bytes]) -> None:
-    """The job of one process."""
+def write_share(job: DriveJob, process: int, *, journal: Path, file: IO[bytes]) -> None:
+    """The job of one process, which writes to `journal` (from its own folder on, where that is not a whole path)."""
     plan, count = job.plan, process_count(job)
     target = parse_target(job.url, job.endpoint)
     head = request_head(target, job)
     share = share_of(plan, process=process, processes=count)
     header: dict[str, object] = {"host": target.host, "port": target.port, "tls": target.tls}
-    header |= {"trial": plan.trial, "process": process, "processes": count, "journal": str(journal.resolve())}
+    header |= {"trial": plan.trial, "process": process, "processes": count, "journal": str(journal)}
     header |= {"concurrency": clients_of(plan, process=process, processes=count), "duration_s": plan.duration_s}
     header |= {"request_timeout_s": job.request_timeout_s, "drain_s": job.drain_s}
     requests = [request_bytes(head, request, job) for request in share]

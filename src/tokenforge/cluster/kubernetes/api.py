@@ -79,9 +79,9 @@ class Api:
         except (ValueError, KeyError) as error:
             raise ClusterUnreachable(f"a watch of {path} was cut within a line: {error}") from error
 
-    async def apply(self, path: str, value: JsonObject, *, is_dry: bool = False) -> JsonObject:
+    async def apply(self, path: str, value: JsonObject, *, is_dry: bool = False, manager: str = MANAGER) -> JsonObject:
         """Server-side apply: what we say is ours, what others say stays theirs."""
-        params = {"fieldManager": MANAGER, "force": "true", **({"dryRun": "All"} if is_dry else {})}
+        params = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if is_dry else {})}
         return await self.call("PATCH", path, params=params, body=value, kind="application/apply-patch+yaml")
 
     async def delete(self, path: str) -> None:

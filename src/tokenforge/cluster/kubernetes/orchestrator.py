@@ -8,15 +8,16 @@ and then it makes them again all the same: what others changed or deleted is put
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokenforge.cluster.base import Standing
-from tokenforge.cluster.kubernetes.api import Api
+from tokenforge.cluster.kubernetes.api import MANAGER, Api
 from tokenforge.cluster.kubernetes.pods import answers, life_of, sighting_of, url_of, workload_cause
 from tokenforge.cluster.kubernetes.reflector import Reflector
 from tokenforge.cluster.kubernetes.resources import collection, path_of, read_features
 from tokenforge.cluster.kubernetes.worker_infos import Ask, WorkerInfos
+from tokenforge.cluster.manifests.around import autoscaler_of
 from tokenforge.cluster.manifests.names import (
     DEPLOYMENT,
     DIGEST,
@@ -42,9 +43,13 @@ _FEATURES_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What a deployment of a generation becomes, and when it was last sent (monotonic; negative: never by us)."""
+    """What a deployment of a generation becomes, and when it was last sent (monotonic; negative: never by us).
+
+    `wanted`: the replicas of that.
+    """
 
     generation: int
+    wanted: int
     features: Features
     objects: DeploymentObjects
     sent_s: float
@@ -95,8 +100,8 @@ class KubernetesOrchestrator:
             )
         if _is_as_wanted(live, made.objects, deployment) and self.clock() - made.sent_s < RESYNC_S:
             return
-        await self._send(made.objects)
-        self._made[deployment.id] = _Made(made.generation, made.features, made.objects, self.clock())
+        await self._send(made.objects, live)
+        self._made[deployment.id] = replace(made, sent_s=self.clock())
 
     async def look(self) -> Mapping[DeploymentId, Standing]:
         """Every deployment of which a workload or a pod is there."""
@@ -143,12 +148,13 @@ class KubernetesOrchestrator:
     async def _objects(self, deployment: Deployment) -> _Made:
         features = await self._read_features()
         known = self._made.get(deployment.id)
-        if known is not None and (known.generation, known.features) == (deployment.generation, features):
+        asked = (deployment.generation, deployment.wanted, features)
+        if known is not None and (known.generation, known.wanted, known.features) == asked:
             return known
         size = await asyncio.to_thread(self.model_bytes, deployment.spec)
         objects = objects_of(deployment, site=self.site, features=features, model_bytes=size)
         spread_s = self.chance() * RESYNC_S  # those found after a start are not all made again at once
-        made = _Made(deployment.generation, features, objects, self.clock() - spread_s)
+        made = _Made(deployment.generation, deployment.wanted, features, objects, self.clock() - spread_s)
         self._made[deployment.id] = made
         return made
 
@@ -157,9 +163,11 @@ class KubernetesOrchestrator:
             self._features = (await read_features(self.api, self.site), self.clock())
         return self._features[0]
 
-    async def _send(self, objects: DeploymentObjects) -> None:
+    async def _send(self, objects: DeploymentObjects, live: JsonObject | None) -> None:
         """The workload, what it owns, and last the digest that says that all was sent."""
         workload = objects.workload
+        if live is not None:
+            await self._hand_over(workload, live)
         notes = workload["metadata"]["annotations"]
         unfinished = {name: value for name, value in notes.items() if name != DIGEST}
         begun = {**workload, "metadata": {**workload["metadata"], "annotations": unfinished}}
@@ -167,6 +175,24 @@ class KubernetesOrchestrator:
         for value in objects.around:
             await self.api.apply(path_of(value), owned(value, owner=owner))
         await self.api.apply(path_of(workload), workload)
+
+    async def _hand_over(self, workload: JsonObject, live: JsonObject) -> None:
+        """Whoever scales changes without a jump in the number of replicas.
+
+        An autoscaler that is not wanted any more goes first. One that comes finds the number as it is: a field that we
+        only stop to apply would fall back to its default, so another manager of ours keeps it until it is scaled.
+        """
+        notes = live["metadata"].get("annotations") or {}
+        if SCALED_BY in notes and SCALED_BY not in workload["metadata"]["annotations"]:
+            await self.api.delete(path_of(autoscaler_of(workload, self._known_features())))
+        if "replicas" not in workload["spec"] and SCALED_BY not in notes:
+            identity = {name: workload["metadata"][name] for name in ("name", "namespace")}
+            kept = {"apiVersion": workload["apiVersion"], "kind": workload["kind"], "metadata": identity}
+            number = {"replicas": live["spec"].get("replicas", 1)}
+            await self.api.apply(path_of(workload), {**kept, "spec": number}, manager=f"{MANAGER}-replicas")
+
+    def _known_features(self) -> Features:
+        return Features() if self._features is None else self._features[0]
 
     def _standing(self, workloads: list[JsonObject], pods: list[JsonObject], killings: Mapping[str, str]) -> Standing:
         sightings = tuple(

@@ -12,6 +12,8 @@ _PLURALS = {
     "Deployment": "deployments",
     "Event": "events",
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    "Job": "jobs",
+    "LeaderWorkerSet": "leaderworkersets",
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",

@@ -73,13 +73,21 @@ def pod_monitor(selects: Mapping[str, str]) -> JsonObject:
     }
 
 
+def autoscaler_of(workload: JsonObject, features: Features) -> JsonObject:
+    """What names the autoscaler of a workload: enough to end it."""
+    return {"apiVersion": _autoscaling(features), "kind": "HorizontalPodAutoscaler", "metadata": workload["metadata"]}
+
+
+def _autoscaling(features: Features) -> str:
+    return f"autoscaling/{'v2' if features.has_autoscaling_v2 else 'v2beta2'}"
+
+
 def autoscaler(autoscale: Autoscale, *, name: str, metric: str, features: Features) -> JsonObject:
     """Replicas by the mean of a metric over pods; down slowly, since a replica is dear to start."""
     average = str(round(autoscale.target * 1000)) + "m"
-    version = "v2" if features.has_autoscaling_v2 else "v2beta2"
     source = {"metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": average}}
     return {
-        "apiVersion": f"autoscaling/{version}",
+        "apiVersion": _autoscaling(features),
         "kind": "HorizontalPodAutoscaler",
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},

@@ -56,12 +56,12 @@ def objects_of(deployment: Deployment, *, site: Site, features: Features, model_
     pods = pod_template(spec, site, labels=selects, model_bytes=model_bytes)
     template = sha256_hex([pods, spec.template])[:_DIGEST_LETTERS]
     pods["metadata"]["labels"] = {**own, TEMPLATE: template}
-    is_scaled = spec.autoscale is not None and features.has_autoscale_metric and spec.replicas > 0
+    is_scaled = scales_itself(spec, features)
     workload = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "spec": {
-            **({} if is_scaled else {"replicas": spec.replicas}),  # who scales owns the field
+            **({} if is_scaled else {"replicas": deployment.wanted}),  # who scales owns the field
             "selector": {"matchLabels": selects},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "progressDeadlineSeconds": progress_limit_s(model_bytes, site.pace),
@@ -82,6 +82,13 @@ def objects_of(deployment: Deployment, *, site: Site, features: Features, model_
     return DeploymentObjects(workload=head, around=tuple(objects[1:]), template=template, digest=digest)
 
 
+def scales_itself(spec: DeploymentSpec, features: Features) -> bool:
+    """Whether the cluster's own autoscaler can do what is asked: its metric is there, it keeps one replica at least,
+    and it knows no times to the first token. Else control scales, by what gateways report."""
+    rule = spec.autoscale
+    return rule is not None and features.has_autoscale_metric and rule.min > 0 and rule.ttft_ms is None
+
+
 def owned(value: JsonObject, *, owner: JsonObject) -> JsonObject:
     """The object, owned by the workload as the API server answered it, so that it ends with it."""
     meta = owner["metadata"]
@@ -98,7 +105,7 @@ def owned(value: JsonObject, *, owner: JsonObject) -> JsonObject:
 
 def faults_of(spec: DeploymentSpec, site: Site) -> list[Fault]:
     """What of a deployment cannot be on this cluster."""
-    return [*_secret_faults(spec, site), *_place_faults(spec, site), *_scale_faults(spec)]
+    return [*_secret_faults(spec, site), *_place_faults(spec, site)]
 
 
 def _secret_faults(spec: DeploymentSpec, site: Site) -> list[Fault]:
@@ -126,13 +133,6 @@ def _place_faults(spec: DeploymentSpec, site: Site) -> list[Fault]:
             hint = f"put it on the site's cache volume and write {HOME}/FOLDER, or take a hub id"
             faults.append(Fault(field="model", value=spec.model.name, message="is no folder of a pod", hint=hint))
     return faults
-
-
-def _scale_faults(spec: DeploymentSpec) -> list[Fault]:
-    if spec.autoscale is None or spec.autoscale.min > 0:
-        return []
-    hint = "write 1 or more; replicas 0 without autoscale runs nothing"
-    return [Fault(field="autoscale.min", value=0, message="is less than a cluster's autoscaler keeps", hint=hint)]
 
 
 def _named(value: JsonObject, *, name: str, namespace: str, own: dict[str, str]) -> JsonObject:

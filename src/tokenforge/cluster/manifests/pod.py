@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenforge import __version__
+from tokenforge.cluster.manifests.security import container_security, pod_security
 from tokenforge.cluster.manifests.site import CacheKind, Site, grace_s, startup_budget_s
 from tokenforge.domain.deployment import DeploymentSpec
 from tokenforge.domain.model import ModelSource
@@ -24,7 +25,6 @@ CONTAINER = "worker"
 FETCH_CONTAINER = "model"
 HOME = "/var/lib/tokenforge"
 SCRATCH = "/tmp"
-_USER = 10001
 _GIB = 1 << 30
 _STARTUP_PERIOD_S = 5
 _PROBE_LIMIT_S = 5
@@ -38,7 +38,7 @@ def pod_template(spec: DeploymentSpec, site: Site, *, labels: Mapping[str, str],
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "securityContext": _pod_security(),
+            "securityContext": pod_security(),
             "terminationGracePeriodSeconds": grace_s(site.pace),
             "initContainers": [_fetch(spec, site, model_bytes=model_bytes)],
             "containers": [_serve(spec, site, model_bytes=model_bytes)],
@@ -111,12 +111,7 @@ def _container(name: str, spec: DeploymentSpec, site: Site, *, action: str) -> J
         "name": name,
         "image": site.image_of(spec.runtime, accelerator=accelerator, version=__version__),
         "command": ["tokenforge", "replica", action, replica_spec_to_json(replica)],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-        },
+        "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
@@ -218,17 +213,6 @@ def _spread(labels: Mapping[str, str]) -> list[JsonObject]:
         }
         for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     ]
-
-
-def _pod_security() -> JsonObject:
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": _USER,
-        "runAsGroup": _USER,
-        "fsGroup": _USER,
-        "fsGroupChangePolicy": "OnRootMismatch",
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
 
 
 def _scrape_hint() -> dict[str, str]:

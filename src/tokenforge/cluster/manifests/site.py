@@ -50,13 +50,31 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drivers:
+    """The pods that offer a benchmark's load. `image` may hold `{version}`; `most` bounds how many share one trial.
+
+    `cpu` is requested and is the limit, so that nothing else of the node has their time; `memory` as Kubernetes writes
+    it. `node_selector` and `tolerations` are Kubernetes' own: load is best offered from nodes without engines.
+    """
+
+    image: str = "tokenforge-core:{version}"
+    most: int = 16
+    cpu: str = "1"
+    memory: str = "1Gi"
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One cluster's ways. `instance` tells two TokenForges of one namespace apart.
 
     `image` may hold `{runtime}`, `{runtime_version}`, `{version}` (of TokenForge) and `{accelerator}`. `hub_token` and
     `env` are names of Secrets: the one has the key `token` and is given to the step that fetches the model alone; the
     other has a key for each name in a deployment's `env`. `gpus_per_node` bounds one replica: it runs on one node.
-    `autoscale_metric` is the metric of pods that a HorizontalPodAutoscaler goes by.
+    `autoscale_metric` is the metric of pods that a HorizontalPodAutoscaler goes by. `artifacts` is the name of a Secret
+    with the keys `url` (an S3 store, as TOKENFORGE_ARTIFACTS_URL has it), `access_key_id` and `secret_access_key`:
+    `drivers` bring what they recorded there.
     """
 
     namespace: str = "tokenforge"
@@ -74,6 +92,8 @@ class Site:
     priority_class: str | None = None
     monitoring_namespace: str | None = None
     autoscale_metric: str = "tokenforge_requests_running"
+    artifacts: str = "tokenforge-artifacts"
+    drivers: Drivers = field(default_factory=Drivers)
     pace: Pace = field(default_factory=Pace)
 
     def image_of(self, runtime: RuntimeRef, *, accelerator: Accelerator, version: str) -> str:

@@ -7,8 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tokenforge.domain.api_key import READ
-from tokenforge.domain.deployment import DeploymentId, DeploymentSpec, Placement
+from tokenforge.domain.deployment import DeploymentId, DeploymentSpec
 from tokenforge.domain.errors import NotFound
+from tokenforge.domain.placement import Placement
 from tokenforge.gateway.admin import events
 from tokenforge.gateway.admin.idempotency import PARAMETER as IDEMPOTENCY
 from tokenforge.gateway.admin.idempotency import idempotency_key

@@ -8,7 +8,7 @@ on ranged reads, which servers answer differently.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -111,22 +111,71 @@ class S3Blobs:
         except NotFound:
             return None
 
-    @contextmanager
-    def _named_failure(self) -> Iterator[None]:
-        """The errors of obstore and of time as ours; their long tails of debug text are left out."""
-        where = f"the artifact store {self._bucket.shown}"
+    def _named_failure(self) -> AbstractContextManager[None]:
+        return _named_failure(self._bucket)
+
+
+class S3Shelf:
+    """The port Shelf below `folder` of `bucket`."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._store = _open(bucket)
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Replace the object."""
+        with _named_failure(self._bucket):
+            async with asyncio.timeout(_LIMIT_S):
+                await obstore.put_async(self._store, f"{self._folder}/{name}", content)
+
+    async def get(self, name: str) -> bytes | None:
+        """The object's content."""
         try:
-            yield
-        except FileNotFoundError as error:
-            raise NotFound(f"{where} has no such object or bucket") from error
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            hint = "Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key"
-            raise StoreFailed(f"{where} refused: {_first_line(error)}", hint=hint) from error
-        except TimeoutError as error:
-            raise StoreUnavailable(f"{where} did not answer in time") from error
-        except BaseError as error:
-            hint = "Look whether it is up, reachable and not full"
-            raise StoreUnavailable(f"{where} failed: {_first_line(error)}", hint=hint) from error
+            with _named_failure(self._bucket):
+                async with asyncio.timeout(_LIMIT_S):
+                    found = await obstore.get_async(self._store, f"{self._folder}/{name}")
+                    return bytes(await found.bytes_async())
+        except NotFound:
+            return None
+
+    async def put_file(self, name: str, file: Path) -> None:
+        """In parts where it is large."""
+        with _named_failure(self._bucket):
+            async with asyncio.timeout(_MOST_MINUTES_A_TRANSFER * 60):
+                await obstore.put_async(self._store, f"{self._folder}/{name}", file, chunk_size=PART_BYTES)
+
+    async def get_file(self, name: str, file: Path) -> None:
+        """Piece by piece. Raises NotFound."""
+        with _named_failure(self._bucket), file.open("wb") as to:
+            async with asyncio.timeout(_MOST_MINUTES_A_TRANSFER * 60):
+                found = await obstore.get_async(self._store, f"{self._folder}/{name}")
+                async for piece in found.stream():
+                    await asyncio.to_thread(_write, to, piece)
+
+    async def clear(self) -> None:
+        """Delete all that is listed there."""
+        with _named_failure(self._bucket):
+            async for page in obstore.list(self._store, self._folder):
+                await obstore.delete_async(self._store, [one["path"] for one in page])
+
+
+@contextmanager
+def _named_failure(bucket: Bucket) -> Iterator[None]:
+    """The errors of obstore and of time as ours; their long tails of debug text are left out."""
+    where = f"the artifact store {bucket.shown}"
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{where} has no such object or bucket") from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        hint = "Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights of that key"
+        raise StoreFailed(f"{where} refused: {_first_line(error)}", hint=hint) from error
+    except TimeoutError as error:
+        raise StoreUnavailable(f"{where} did not answer in time") from error
+    except BaseError as error:
+        hint = "Look whether it is up, reachable and not full"
+        raise StoreUnavailable(f"{where} failed: {_first_line(error)}", hint=hint) from error
 
 
 def _open(bucket: Bucket) -> S3Store:
