@@ -79,6 +79,10 @@ class Settings:
     """`JOB_COMPLETION_INDEX`, `POD_NAME`, `POD_UID`, `NODE_NAME` (Kubernetes' own): which pod of a
     Job this process is."""
 
+    group: tuple[int, str] | None
+    """`LWS_WORKER_INDEX`, `LWS_LEADER_ADDRESS` (LeaderWorkerSet's own): which pod of a group this is, and where
+    its leader is."""
+
     artifacts_url: str | None
     """`TOKENFORGE_ARTIFACTS_URL`: a folder, or `s3://BUCKET/PREFIX?endpoint=https://...`, where results are kept.
     Default: a folder under the home."""
@@ -118,6 +122,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         observing=_observing(env),
         kubernetes=Path(env["TOKENFORGE_KUBERNETES"]) if env.get("TOKENFORGE_KUBERNETES") else None,
         seat=_seat(env),
+        group=_group(env),
         artifacts_url=env.get("TOKENFORGE_ARTIFACTS_URL") or None,
         s3_env={name: value for name, value in env.items() if name.startswith("AWS_") or name == "HOME"},
         hub_offline=_is_on(env.get("HF_HUB_OFFLINE", "")),
@@ -131,6 +136,12 @@ def _seat(env: Mapping[str, str]) -> tuple[int, str, str, str] | None:
     if not (number.isascii() and number.isdigit()):
         return None
     return int(number), env.get("POD_NAME", ""), env.get("POD_UID", ""), env.get("NODE_NAME", "")
+
+
+def _group(env: Mapping[str, str]) -> tuple[int, str] | None:
+    """Its number and the leader's address; None where it is in no group."""
+    number, leader = env.get("LWS_WORKER_INDEX", ""), env.get("LWS_LEADER_ADDRESS", "")
+    return (int(number), leader) if leader and number.isascii() and number.isdigit() else None
 
 
 def _address(env: Mapping[str, str], name: str, *, default: tuple[str, int]) -> tuple[str, int] | None:

@@ -11,6 +11,7 @@ from kube_store import JsonObject, Key, KubeStore
 Used = dict[str, dict[str, float]]
 """What is asked of each node, by kind."""
 
+_GROUPS = "leaderworkerset.sigs.k8s.io"
 _UNITS = {"Mi": 1 << 20, "Gi": 1 << 30, "Ki": 1 << 10, "m": 0.001}
 
 
@@ -29,6 +30,8 @@ class Controllers:
             owned = self._pods_by_owner()
             for key, deployment in self.store.list("apps/v1/deployments", None):
                 self._reconcile(key, deployment, owned.get(deployment["metadata"]["uid"], []))
+            for key, groups in self.store.list("leaderworkerset.x-k8s.io/v1/leaderworkersets", None):
+                self._keep_groups(key, groups, owned.get(groups["metadata"]["uid"], []))
             for key, job in self.store.list("batch/v1/jobs", None):
                 self._run_job(key, job, owned.get(job["metadata"]["uid"], []))
             self._schedule()
@@ -85,6 +88,79 @@ class Controllers:
             self.store.delete(pod_key, grace_s=None, propagation="Background")
         self._tell(key, deployment, new=len(new), ready=ready, refusal=refusal)
 
+    def _keep_groups(self, key: Key, groups: JsonObject, pods: list[tuple[Key, JsonObject]]) -> None:
+        """LeaderWorkerSet: groups of pods that come and go together; an old template's group goes once a new one is up.
+
+        Groups have numbers; a new one in place of an old one has the next that is free.
+        """
+        if "deletionTimestamp" in groups["metadata"]:
+            return
+        spec = groups["spec"]
+        templates = spec["leaderWorkerTemplate"]
+        mark = templates["leaderTemplate"]["metadata"]["labels"]["tokenforge/template"]
+        there: dict[int, list[tuple[Key, JsonObject]]] = {}
+        for pod_key, pod in pods:
+            there.setdefault(int(pod["metadata"]["labels"][f"{_GROUPS}/group-index"]), []).append((pod_key, pod))
+        new = [n for n, group in there.items() if _is_of(group, mark)]
+        missing = spec.get("replicas", 1) - len(new)
+        free = (n for n in range(1_000) if n not in there)
+        refusal = ""
+        for number in [next(free) for _ in range(missing)]:
+            refusal = self._make_group(key, groups, number) or refusal
+        self._tell_refusal(key, groups, refusal)
+        served = sum(any(_is_ready(pod) for _, pod in there[n]) for n in new)
+        old = [n for n in there if n not in new]
+        spare = old[: max(0, served + len(old) - spec.get("replicas", 1))] if served else []
+        for number in (*spare, *sorted(new)[spec.get("replicas", 1) :]):
+            for pod_key, pod in there[number]:
+                if "deletionTimestamp" not in pod["metadata"]:
+                    self.store.delete(pod_key, grace_s=None, propagation="Background")
+
+    def _make_group(self, key: Key, groups: JsonObject, number: int) -> str:
+        owner, templates = groups["metadata"], groups["spec"]["leaderWorkerTemplate"]
+        for worker in range(templates["size"]):
+            if refusal := self._quota(key[1]):
+                return refusal
+            template = copy.deepcopy(templates["workerTemplate" if worker else "leaderTemplate"])
+            meta = template["metadata"]
+            meta["labels"] |= {f"{_GROUPS}/group-index": str(number), f"{_GROUPS}/worker-index": str(worker)}
+            meta["ownerReferences"] = [
+                {"apiVersion": groups["apiVersion"], "kind": groups["kind"], "name": owner["name"], "uid": owner["uid"]}
+            ]
+            leader = f"{owner['name']}-{number}"
+            for container in template["spec"]["containers"]:
+                container["env"] += [
+                    {"name": "LWS_LEADER_ADDRESS", "value": f"{leader}.{owner['name']}.{key[1]}"},
+                    {"name": "LWS_GROUP_SIZE", "value": str(templates["size"])},
+                    {"name": "LWS_WORKER_INDEX", "value": str(worker)},
+                ]
+            pod = {"apiVersion": "v1", "kind": "Pod", **template, "status": {"phase": "Pending"}}
+            name = f"{leader}-{worker}" if worker else leader
+            self.store.create(("v1/pods", key[1], name), pod, manager="lws")
+        return ""
+
+    def _tell_refusal(self, key: Key, groups: JsonObject, refusal: str) -> None:
+        name = groups["metadata"]["name"]
+        event_key = ("v1/events", key[1], f"{name}.refused")
+        if not refusal or event_key in self.store.objects:
+            return
+        event = {
+            "apiVersion": "v1", "kind": "Event", "reason": "FailedCreate",
+            "message": f"create Pod {name}-0 failed: {refusal}",
+            "involvedObject": {"kind": "StatefulSet", "name": name, "namespace": key[1]}, "metadata": {},
+        }  # fmt: skip
+        self.store.create(event_key, event, manager="statefulset")
+
+    def _quota(self, namespace: str) -> str:
+        """Why no further pod may be; empty when one may."""
+        for _, quota in self.store.list("v1/resourcequotas", namespace):
+            hard = int(quota["spec"]["hard"].get("pods", "1000"))
+            used = len(self.store.list("v1/pods", namespace))
+            if used >= hard:
+                counts = f"requested: pods=1, used: pods={used}, limited: pods={hard}"
+                return f'pods "p" is forbidden: exceeded quota: {quota["metadata"]["name"]}, {counts}'
+        return ""
+
     def _run_job(self, key: Key, job: JsonObject, pods: list[tuple[Key, JsonObject]]) -> None:
         """An Indexed Job: one pod a number; one that failed or was deleted ends all, as `backoffLimit` 0 wants."""
         if "deletionTimestamp" in job["metadata"] or job.get("status", {}).get("conditions"):
@@ -124,12 +200,8 @@ class Controllers:
 
     def _make_pod(self, key: Key, deployment: JsonObject, mark: str) -> str:
         """Why it could not be made; empty when it was."""
-        for _, quota in self.store.list("v1/resourcequotas", key[1]):
-            hard = int(quota["spec"]["hard"].get("pods", "1000"))
-            used = len(self.store.list("v1/pods", key[1]))
-            if used >= hard:
-                counts = f"requested: pods=1, used: pods={used}, limited: pods={hard}"
-                return f'pods "p" is forbidden: exceeded quota: {quota["metadata"]["name"]}, {counts}'
+        if refusal := self._quota(key[1]):
+            return refusal
         template = copy.deepcopy(deployment["spec"]["template"])
         meta = template["metadata"]
         meta["annotations"] = {**meta.get("annotations", {}), "mark": mark}
@@ -221,6 +293,13 @@ def _requests(pod: JsonObject) -> dict[str, float]:
         for name, text in container.get("resources", {}).get("requests", {}).items():
             asked[name] = asked.get(name, 0.0) + quantity(text)
     return asked
+
+
+def _is_of(group: list[tuple[Key, JsonObject]], mark: str) -> bool:
+    return all(
+        pod["metadata"]["labels"]["tokenforge/template"] == mark and "deletionTimestamp" not in pod["metadata"]
+        for _, pod in group
+    )
 
 
 def _mark(deployment: JsonObject) -> str:

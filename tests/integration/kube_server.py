@@ -19,18 +19,23 @@ SERVED: dict[str, tuple[str, ...]] = {
     "autoscaling/v2": ("horizontalpodautoscalers",),
     "networking.k8s.io/v1": ("networkpolicies",),
     "monitoring.coreos.com/v1": ("podmonitors",),
+    "leaderworkerset.x-k8s.io/v1": ("leaderworkersets",),
 }
 _BOOKMARK_S = 1.0
 
 
 class KubeServer:
-    """`admit` may raise Refusal for an object that is about to be written. `requests` counts by method and path."""
+    """`admit` may raise Refusal for an object that is about to be written. `requests` counts by method and path.
+
+    `absent` are versions of kinds that this server does not know.
+    """
 
     def __init__(self, store: KubeStore) -> None:
         self.store = store
         self.admit: Callable[[JsonObject], None] = lambda _: None
         self.requests: list[tuple[str, str]] = []
         self.watches = 0
+        self.absent: set[str] = set()
         self.is_failing = False
         self.port = 0
         self._watchers: set[asyncio.Task[Any]] = set()
@@ -73,7 +78,7 @@ class KubeServer:
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         version, namespace, plural, name, sub = _parsed(request.path)
-        if version not in SERVED:
+        if version not in SERVED or version in self.absent:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         if not plural:
             return web.json_response({"kind": "APIResourceList", "resources": [{"name": n} for n in SERVED[version]]})

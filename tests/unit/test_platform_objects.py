@@ -1,5 +1,6 @@
 """The platform's own objects (deploy/kubernetes/base): valid by today's schema, restricted, with just the rights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from ruamel.yaml import YAML
 
 from tokenforge.cli.cluster_site import site_of
 from tokenforge.cluster.manifests.around import network_policy
+from tokenforge.cluster.manifests.driver_job import driver_job
 from tokenforge.cluster.manifests.names import COMPONENT, INSTANCE
-from tokenforge.cluster.manifests.site import Site
+from tokenforge.cluster.manifests.site import Drivers, Site
+from tokenforge.domain.benchmark import Resources
 from tokenforge.gateway.server import DRAIN_S
 
 BASE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "base"
@@ -53,14 +56,20 @@ def test_control_has_the_rights_for_every_object_that_it_makes_and_no_other() ->
     plurals = {
         "Deployment": "deployments", "Service": "services", "PodDisruptionBudget": "poddisruptionbudgets",
         "NetworkPolicy": "networkpolicies", "PodMonitor": "podmonitors",
-        "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler": "horizontalpodautoscalers", "LeaderWorkerSet": "leaderworkersets", "Job": "jobs",
     }  # fmt: skip
+    wide = replace(GPU_SPEC, resources=Resources(gpu=16))
     makes = {
         (value["apiVersion"].rpartition("/")[0], plurals[value["kind"]])
-        for value in made(GPU_SPEC, site=RICH_SITE, features=RICH).all
+        for value in (
+            *made(GPU_SPEC, site=RICH_SITE, features=RICH).all,
+            *made(wide, site=RICH_SITE, features=replace(RICH, has_leader_worker_set=True)).all,
+            driver_job("j", pods=1, limit_s=1, site=RICH_SITE),
+        )
     }
     assert {key for key, verbs in may.items() if "patch" in verbs} == makes
-    assert {key for key, verbs in may.items() if "delete" in verbs} == {("apps", "deployments")}
+    ended = {"deployments", "leaderworkersets", "jobs", "horizontalpodautoscalers"}
+    assert {kind for (_, kind), verbs in may.items() if "delete" in verbs} == ended
     assert not {kind for _, kind in may if kind in ("secrets", "*")}
     assert not [rule for rule in role["rules"] if "*" in (*rule["verbs"], *rule["apiGroups"])]
 
@@ -75,6 +84,23 @@ def test_a_gateway_may_take_longer_to_end_than_it_drains() -> None:
     pod = deployment("tokenforge-gateway")["spec"]["template"]["spec"]
     leaves_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod["terminationGracePeriodSeconds"] > leaves_s + DRAIN_S
+
+
+def test_pods_that_offer_load_are_restricted_valid_and_let_in_by_workers() -> None:
+    site = replace(RICH_SITE, drivers=Drivers(node_selector={"pool": "cpu"}, tolerations=({"key": "a"},)))
+    job = driver_job("tf-drivers-1", pods=4, limit_s=600, site=site)
+    kubernetes_validate.validate(job, NEWEST, strict=True)
+    assert violations(job["spec"]["template"]) == []
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    policy = network_policy(GPU_SPEC, site, {})
+    let_in = [
+        peer["podSelector"]["matchLabels"] for peer in policy["spec"]["ingress"][0]["from"] if "podSelector" in peer
+    ]
+    assert {INSTANCE: labels[INSTANCE], COMPONENT: labels[COMPONENT]} in let_in
+    (bench,) = [value for value in of_kind("NetworkPolicy") if value["metadata"]["name"] == "tokenforge-bench"]
+    assert bench["spec"]["podSelector"]["matchLabels"][COMPONENT] == labels[COMPONENT]
+    secret = [entry for entry in job["spec"]["template"]["spec"]["containers"][0]["env"] if "SECRET" in entry["name"]]
+    assert all("secretKeyRef" in entry["valueFrom"] for entry in secret)
 
 
 def test_workers_let_in_these_very_pods() -> None:

@@ -200,10 +200,13 @@ def driver_pod(job: Annotated[str, typer.Argument(help="The Job whose pod this i
 
 
 def replica(
-    action: Annotated[str, typer.Argument(help="prepare or serve.")],
+    action: Annotated[str, typer.Argument(help="prepare, serve or follow.")],
     spec: Annotated[str, typer.Argument(help="What to serve, as JSON.")],
 ) -> None:
-    """What runs in a pod: fetch the model (prepare), or become its worker (serve)."""
+    """What runs in a pod: fetch the model (prepare), become its worker (serve), or be a part of one (follow)."""
     from tokenforge.cli import replica as command
 
-    raise typer.Exit(command.prepare(spec) if action == "prepare" else command.serve(spec))
+    actions = {"prepare": command.prepare, "serve": command.serve, "follow": command.follow}
+    if action not in actions:
+        raise typer.BadParameter(f"{action!r} is none of {', '.join(actions)}")
+    raise typer.Exit(actions[action](spec))

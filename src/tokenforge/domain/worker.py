@@ -25,6 +25,20 @@ class RuntimeSpec:
     quant: Quant | None = None
     tensor_parallel: int = 1
     engine_args: Mapping[str, object] = field(default_factory=dict)
+    group: "Group | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One engine on several machines: how many, which of them this is (0 leads and serves), where the leader is.
+
+    `pipeline_parallel` is how many parts the layers are dealt to.
+    """
+
+    nodes: int
+    rank: int
+    leader: str
+    pipeline_parallel: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +63,8 @@ class ReplicaSpec:
     """One worker where nobody has prepared anything: the model by its name, to be found or fetched on the spot.
 
     It is an argument in a pod's spec, so it holds no secret. `max_waiting` and `drain_s` are those of WorkerSpec; it
-    listens on every address, since a pod's own is known only once it runs.
+    listens on every address, since a pod's own is known only once it runs. With `nodes` above 1 a group of so many pods
+    is one engine; which of them a pod is, and where the first is, its environment says.
     """
 
     model: ModelRef
@@ -60,6 +75,8 @@ class ReplicaSpec:
     max_model_len: int | None = None
     quant: Quant | None = None
     tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    nodes: int = 1
     engine_args: Mapping[str, object] = field(default_factory=dict)
     max_waiting: int = 1024
     drain_s: float = 30.0

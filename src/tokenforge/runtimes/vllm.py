@@ -122,6 +122,16 @@ def _load(spec: RuntimeSpec) -> "VllmEngine":
     return VllmEngine.start(spec)
 
 
+def follow(spec: RuntimeSpec) -> None:
+    """One machine's part of an engine that another leads, until that ends. Raises EngineError."""
+    try:
+        from tokenforge.runtimes.vllm_engine import follow as run
+    except ImportError as error:
+        hint = "install it: tokenforge runtimes install vllm"
+        raise EngineError(f"vLLM cannot be imported: {error}", hint=hint) from error
+    run(spec)
+
+
 PLUG = RuntimePlug(
     name="vllm",
     summary="vLLM's asynchronous engine, in process",
@@ -129,4 +139,5 @@ PLUG = RuntimePlug(
     build=VllmRuntime,
     quants=QUANTS,
     share_arg="gpu_memory_utilization",
+    follow=follow,
 )

@@ -40,6 +40,8 @@ from tokenforge.runtimes.vllm_recipe import QUANTS
 _DTYPES = {Quant.FP32: "float32", Quant.BF16: "bfloat16", Quant.FP16: "float16"}
 _CAPABILITIES = Capabilities(logprobs=True, prompt_logprobs=True, seed=True, min_tokens=True, ignore_eos=True)
 _SHUTDOWN_S = 10.0
+GROUP_PORT = 29501
+"""Where the leader of a group of machines is met; vLLM's own default."""
 
 
 class VllmEngine:
@@ -215,6 +217,31 @@ class _Meter(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
         )
 
 
+def follow(spec: RuntimeSpec) -> None:
+    """Run this machine's share of the model's processes; the leader's engine drives them. Ends when they do."""
+    try:
+        from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+
+        config = AsyncEngineArgs(**_options(spec)).create_engine_config(
+            usage_context=UsageContext.OPENAI_API_SERVER, headless=True
+        )
+        executor = MultiprocExecutor(config, monitor_workers=False)
+        executor.start_worker_monitor(inline=True)
+    except Exception as error:
+        raise EngineError(f"vLLM did not follow: {_first_line(error)}", hint="see the pod's log") from error
+
+
+def _group_options(spec: RuntimeSpec) -> dict[str, Any]:
+    """vLLM's own words for an engine on several machines; none where it has one."""
+    if spec.group is None:
+        return {}
+    group = spec.group
+    return {
+        "pipeline_parallel_size": group.pipeline_parallel, "nnodes": group.nodes, "node_rank": group.rank,
+        "master_addr": group.leader, "master_port": GROUP_PORT, "distributed_executor_backend": "mp",
+    }  # fmt: skip
+
+
 def _options(spec: RuntimeSpec) -> dict[str, Any]:
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     refuse_unknown_args(spec.engine_args, known, engine="vllm")
@@ -223,7 +250,7 @@ def _options(spec: RuntimeSpec) -> dict[str, Any]:
         options["max_model_len"] = spec.max_model_len
     if spec.accelerator is Accelerator.CPU:
         options |= {"enforce_eager": True, "dtype": "float32"}
-    return options | _quant_options(spec) | dict(spec.engine_args)
+    return options | _group_options(spec) | _quant_options(spec) | dict(spec.engine_args)
 
 
 def _quant_options(spec: RuntimeSpec) -> dict[str, Any]:

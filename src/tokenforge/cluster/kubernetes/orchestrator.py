@@ -7,24 +7,31 @@ and then it makes them again all the same: what others changed or deleted is put
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokenforge.cluster.base import Standing
 from tokenforge.cluster.kubernetes.api import MANAGER, Api
-from tokenforge.cluster.kubernetes.pods import answers, life_of, sighting_of, url_of, workload_cause
+from tokenforge.cluster.kubernetes.pods import (
+    answers,
+    life_of,
+    serves,
+    sighting_of,
+    url_of,
+    with_followers,
+    workload_cause,
+)
 from tokenforge.cluster.kubernetes.reflector import Reflector
 from tokenforge.cluster.kubernetes.resources import collection, path_of, read_features
+from tokenforge.cluster.kubernetes.seen import by_deployment, generation, is_as_wanted, killings, refusal_of, template
 from tokenforge.cluster.kubernetes.worker_infos import Ask, WorkerInfos
 from tokenforge.cluster.manifests.around import autoscaler_of
+from tokenforge.cluster.manifests.group import VERSION as GROUPS
 from tokenforge.cluster.manifests.names import (
-    DEPLOYMENT,
     DIGEST,
-    GENERATION,
     SCALED_BY,
     TEMPLATE,
-    object_name,
     own_labels,
     selector_text,
 )
@@ -86,44 +93,78 @@ class KubernetesOrchestrator:
             "events": (collection("v1", "Event", namespace=space), killed),
         }
         for name, (path, params) in watched.items():
-            reflector = Reflector(api=self.api, path=path, params=params, on_change=self._changed, chance=self.chance)
-            self._reflectors[name] = reflector
-            self._tasks.append(asyncio.create_task(reflector.run(), name=f"watch {name}"))
+            self._watch(name, path, params)
+
+    def _watch(self, name: str, path: str, params: Mapping[str, str]) -> None:
+        reflector = Reflector(api=self.api, path=path, params=params, on_change=self._changed, chance=self.chance)
+        self._reflectors[name] = reflector
+        self._tasks.append(asyncio.create_task(reflector.run(), name=f"watch {name}"))
+
+    def _watch_groups(self) -> None:
+        """Groups of pods too, once the cluster is known to have their kind; and why their pods are refused."""
+        space = self.site.namespace
+        ours = {"labelSelector": selector_text(own_labels(self.site.instance))}
+        refused = {"fieldSelector": "involvedObject.kind=StatefulSet,reason=FailedCreate"}
+        self._watch("groups", collection(GROUPS, "LeaderWorkerSet", namespace=space), ours)
+        self._watch("refusals", collection("v1", "Event", namespace=space), refused)
 
     async def apply(self, deployment: Deployment) -> None:
         """Make its objects what it wants."""
         made = await self._objects(deployment)
-        live = self._held("workloads").get(object_name(deployment))
+        live = self._live(made.objects.workload)
         if live is not None and "deletionTimestamp" in live["metadata"]:
             raise ClusterRefused(
                 f"{live['metadata']['name']} is still ending", code="conflict", status=409, hint="It is tried again"
             )
-        if _is_as_wanted(live, made.objects, deployment) and self.clock() - made.sent_s < RESYNC_S:
+        await self._retire(made.objects)
+        if is_as_wanted(live, made.objects, deployment) and self.clock() - made.sent_s < RESYNC_S:
             return
         await self._send(made.objects, live)
         self._made[deployment.id] = replace(made, sent_s=self.clock())
 
+    def _live(self, workload: JsonObject) -> JsonObject | None:
+        """That very workload as the cluster has it."""
+        kind = "workloads" if workload["kind"] == "Deployment" else "groups"
+        return self._held(kind).get(workload["metadata"]["name"])
+
+    async def _retire(self, objects: DeploymentObjects) -> None:
+        """A deployment that came to need several nodes, or one, is another kind of workload: once the new one serves,
+        the old one ends."""
+        workload = objects.workload
+        other = self._held("groups" if workload["kind"] == "Deployment" else "workloads").get(
+            workload["metadata"]["name"]
+        )
+        if other is None or "deletionTimestamp" in other["metadata"]:
+            return
+        labels = (pod["metadata"].get("labels") or {} for pod in self._held("pods").values() if answers(pod))
+        if any(label.get(TEMPLATE) == objects.template for label in labels):
+            await self.api.delete(path_of(other))
+
     async def look(self) -> Mapping[DeploymentId, Standing]:
         """Every deployment of which a workload or a pod is there."""
+        if self._features is None:
+            await self._read_features()
         unsynced = [one for one in self._reflectors.values() if not one.is_synced]
         if unsynced or not self._reflectors:
             cause = next((one.trouble for one in unsynced if one.trouble is not None), None)
             if isinstance(cause, ClusterRefused):
                 raise cause
             raise ClusterUnreachable("the cluster has not been looked at yet" if cause is None else str(cause))
-        pods = _by_deployment(self._held("pods").values())
-        workloads = _by_deployment(self._held("workloads").values())
-        self._infos.want({life_of(pod): url_of(pod) for group in pods.values() for pod in group if answers(pod)})
-        killings = _killings(self._held("events").values())
+        pods = by_deployment(self._held("pods").values())
+        workloads = by_deployment(self._workloads())
+        self._infos.want(
+            {life_of(pod): url_of(pod) for group in pods.values() for pod in group if answers(pod) and serves(pod)}
+        )
+        killed = killings(self._held("events").values())
         return {
-            identity: self._standing(workloads.get(identity, []), pods.get(identity, []), killings)
+            identity: self._standing(workloads.get(identity, []), pods.get(identity, []), killed)
             for identity in {**workloads, **pods}
         }
 
     async def remove(self, deployment: DeploymentId) -> None:
         """Ask for the end of its workload; the cluster ends what the workload owns."""
         self._made.pop(deployment, None)
-        for workload in _by_deployment(self._held("workloads").values()).get(deployment, []):
+        for workload in by_deployment(self._workloads()).get(deployment, []):
             if "deletionTimestamp" not in workload["metadata"]:
                 await self.api.delete(path_of(workload))
 
@@ -141,6 +182,11 @@ class KubernetesOrchestrator:
 
     def _changed(self) -> None:
         self._version += 1
+
+    def _workloads(self) -> list[JsonObject]:
+        """Of both kinds, the newest generation of a deployment first."""
+        both = [*self._held("workloads").values(), *self._held("groups").values()]
+        return sorted(both, key=generation, reverse=True)
 
     def _held(self, name: str) -> Mapping[str, JsonObject]:
         return self._reflectors[name].objects if name in self._reflectors else {}
@@ -161,6 +207,8 @@ class KubernetesOrchestrator:
     async def _read_features(self) -> Features:
         if self._features is None or self.clock() - self._features[1] > _FEATURES_S:
             self._features = (await read_features(self.api, self.site), self.clock())
+            if self._features[0].has_leader_worker_set and "groups" not in self._reflectors and self._tasks:
+                self._watch_groups()
         return self._features[0]
 
     async def _send(self, objects: DeploymentObjects, live: JsonObject | None) -> None:
@@ -194,46 +242,23 @@ class KubernetesOrchestrator:
     def _known_features(self) -> Features:
         return Features() if self._features is None else self._features[0]
 
-    def _standing(self, workloads: list[JsonObject], pods: list[JsonObject], killings: Mapping[str, str]) -> Standing:
-        sightings = tuple(
-            sighting_of(pod, info=self._infos.of(life_of(pod)), killing=killings.get(pod["metadata"]["uid"]))
+    def _standing(self, workloads: list[JsonObject], pods: list[JsonObject], killed: Mapping[str, str]) -> Standing:
+        sighted = [
+            (pod, sighting_of(pod, info=self._infos.of(life_of(pod)), killing=killed.get(pod["metadata"]["uid"])))
             for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
-        )
+        ]
+        sightings = with_followers(sighted)
         if not workloads:
             return Standing(generation=0, template="", pods=sightings, is_ending=True)
         workload = workloads[0]
-        meta, cause = workload["metadata"], workload_cause(workload)
+        meta, events = workload["metadata"], self._held("refusals").values()
+        cause = workload_cause(workload) or refusal_of(workload, pods, events)
         return Standing(
-            generation=int((meta.get("annotations") or {}).get(GENERATION, "0")),
-            template=workload["spec"]["template"]["metadata"]["labels"].get(TEMPLATE, ""),
+            generation=generation(workload),
+            template=template(workload),
             pods=sightings,
             replicas=int(workload["spec"].get("replicas", 1)),
             scaled_by=(meta.get("annotations") or {}).get(SCALED_BY, ""),
             trouble=None if cause is None else ClusterRefused(cause[1], code=cause[0], status=403),
             is_ending="deletionTimestamp" in meta,
         )
-
-
-def _is_as_wanted(live: JsonObject | None, objects: DeploymentObjects, deployment: Deployment) -> bool:
-    if live is None:
-        return False
-    notes = live["metadata"].get("annotations") or {}
-    return (notes.get(DIGEST), notes.get(GENERATION)) == (objects.digest, str(deployment.generation))
-
-
-def _by_deployment(values: Iterable[JsonObject]) -> dict[DeploymentId, list[JsonObject]]:
-    sorted_out: dict[DeploymentId, list[JsonObject]] = {}
-    for value in values:
-        identity = (value["metadata"].get("labels") or {}).get(DEPLOYMENT, "")
-        if identity:
-            sorted_out.setdefault(DeploymentId(identity), []).append(value)
-    return sorted_out
-
-
-def _killings(events: Iterable[JsonObject]) -> dict[str, str]:
-    """What a node last said when it killed a container for its probe, by the pod's uid."""
-    said: dict[str, str] = {}
-    for event in sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or "")):
-        if "probe" in str(event.get("message", "")):
-            said[event["involvedObject"].get("uid", "")] = str(event["message"])
-    return said

@@ -4,14 +4,14 @@ Kubernetes tells causes in many places (conditions, the waiting and the last sta
 the one reader of them. `code` is a word of ours, the sentence is the cluster's own.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from tokenforge.cluster.base import Sighting
 from tokenforge.cluster.kubernetes.api import refusal_code
-from tokenforge.cluster.manifests.names import DEPLOYMENT, TEMPLATE
+from tokenforge.cluster.manifests.names import DEPLOYMENT, FOLLOWER, GROUP_INDEX, ROLE, TEMPLATE
 from tokenforge.cluster.manifests.pod import CONTAINER, FETCH_CONTAINER, PORT
 from tokenforge.domain.generation import RuntimeInfo
 from tokenforge.protocol.worker_spec import WorkerPhase
@@ -54,6 +54,35 @@ def sighting_of(pod: JsonObject, *, info: RuntimeInfo | None, killing: str | Non
         ending="" if cause is None else cause.ending,
         last_words=() if cause is None else cause.last_words,
     )
+
+
+def serves(pod: JsonObject) -> bool:
+    """Whether requests go to it: not to a pod that is a part of another one's engine."""
+    return (pod["metadata"].get("labels") or {}).get(ROLE) != FOLLOWER
+
+
+def with_followers(sighted: Sequence[tuple[JsonObject, Sighting]]) -> tuple[Sighting, ...]:
+    """One sighting a replica: what keeps a follower from its work keeps its leader from serving.
+
+    Of a group without a leader its followers are told themselves, so that it is seen to be there until all are gone.
+    """
+    leaders = {_group(pod): seen for pod, seen in sighted if serves(pod) and _group(pod)}
+    told: dict[str, Sighting] = {}
+    for pod, seen in sighted:
+        group = _group(pod)
+        if serves(pod):
+            told.setdefault(seen.name, seen)
+        elif group not in leaders:
+            told[seen.name] = replace(seen, phase=WorkerPhase.DRAINING, stopping_since_s=seen.stopping_since_s or 0.0)
+        elif seen.cause is not None and leaders[group].cause is None and leaders[group].phase is not WorkerPhase.READY:
+            leader = leaders[group]
+            text = f"{seen.name}: {seen.cause}"
+            told[leader.name] = replace(leader, cause=text, code=seen.code, last_words=seen.last_words)
+    return tuple(told.values())
+
+
+def _group(pod: JsonObject) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(GROUP_INDEX, ""))
 
 
 def is_ready(pod: JsonObject) -> bool:

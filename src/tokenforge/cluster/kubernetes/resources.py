@@ -3,6 +3,7 @@
 from typing import Any
 
 from tokenforge.cluster.kubernetes.api import Api
+from tokenforge.cluster.manifests.group import VERSION as GROUPS
 from tokenforge.cluster.manifests.site import Features, Site
 from tokenforge.domain.errors import ClusterRefused, ClusterUnreachable
 
@@ -41,6 +42,7 @@ async def read_features(api: Api, site: Site) -> Features:
         has_policy_v1="poddisruptionbudgets" in await _resources(api, "/apis/policy/v1"),
         has_autoscaling_v2="horizontalpodautoscalers" in await _resources(api, "/apis/autoscaling/v2"),
         has_pod_monitor="podmonitors" in await _resources(api, "/apis/monitoring.coreos.com/v1"),
+        has_leader_worker_set="leaderworkersets" in await _resources(api, f"/apis/{GROUPS}"),
         has_autoscale_metric=f"pods/{site.autoscale_metric}" in metric,
     )
 

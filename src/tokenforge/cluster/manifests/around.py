@@ -35,8 +35,13 @@ def disruption_budget(selects: Mapping[str, str], features: Features) -> JsonObj
     }
 
 
-def network_policy(spec: DeploymentSpec, site: Site, selects: Mapping[str, str]) -> JsonObject:
-    """Only this platform's own processes, and monitoring, reach a replica; it reaches names, and the hub if it must."""
+def network_policy(
+    spec: DeploymentSpec, site: Site, selects: Mapping[str, str], *, is_group: bool = False
+) -> JsonObject:
+    """Only this platform's own processes, and monitoring, reach a replica; it reaches names, and the hub if it must.
+
+    Pods of an engine on several nodes reach each other too, at any port.
+    """
     own = [
         {"podSelector": {"matchLabels": {INSTANCE: site.instance, COMPONENT: component}}}
         for component in ("gateway", "control", "bench")
@@ -48,13 +53,18 @@ def network_policy(spec: DeploymentSpec, site: Site, selects: Mapping[str, str])
     egress: list[JsonObject] = [{"ports": [{"protocol": "UDP", "port": _DNS}, {"protocol": "TCP", "port": _DNS}]}]
     if spec.model.source is ModelSource.HUB and not site.hub_offline:
         egress.append({"ports": [{"protocol": "TCP", "port": _HTTPS}]})
+    ingress: list[JsonObject] = [{"from": peers, "ports": [{"protocol": "TCP", "port": PORT}]}]
+    if is_group:
+        each_other = [{"podSelector": {"matchLabels": dict(selects)}}]
+        ingress.append({"from": each_other})
+        egress.append({"to": each_other})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "spec": {
             "podSelector": {"matchLabels": dict(selects)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": peers, "ports": [{"protocol": "TCP", "port": PORT}]}],
+            "ingress": ingress,
             "egress": egress,
         },
     }
@@ -82,7 +92,7 @@ def _autoscaling(features: Features) -> str:
     return f"autoscaling/{'v2' if features.has_autoscaling_v2 else 'v2beta2'}"
 
 
-def autoscaler(autoscale: Autoscale, *, name: str, metric: str, features: Features) -> JsonObject:
+def autoscaler(autoscale: Autoscale, *, target: Mapping[str, str], metric: str, features: Features) -> JsonObject:
     """Replicas by the mean of a metric over pods; down slowly, since a replica is dear to start."""
     average = str(round(autoscale.target * 1000)) + "m"
     source = {"metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": average}}
@@ -90,7 +100,7 @@ def autoscaler(autoscale: Autoscale, *, name: str, metric: str, features: Featur
         "apiVersion": _autoscaling(features),
         "kind": "HorizontalPodAutoscaler",
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "scaleTargetRef": dict(target),
             "minReplicas": autoscale.min,
             "maxReplicas": autoscale.max,
             "metrics": [{"type": "Pods", "pods": source}],

@@ -1,9 +1,11 @@
 """All objects of a deployment, as plain data. Pure: the same deployment, site and features give the same bytes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tokenforge.cluster.manifests.around import autoscaler, disruption_budget, network_policy, pod_monitor, service
+from tokenforge.cluster.manifests.group import LEADERS, absent_fault, group_set, part_of, split_faults, split_of
 from tokenforge.cluster.manifests.names import (
     DEPLOYMENT,
     DIGEST,
@@ -13,7 +15,7 @@ from tokenforge.cluster.manifests.names import (
     labels,
     object_name,
 )
-from tokenforge.cluster.manifests.pod import HOME, pod_template
+from tokenforge.cluster.manifests.pod import HOME, follower_template, pod_template
 from tokenforge.cluster.manifests.site import CacheKind, Features, Site, progress_limit_s
 from tokenforge.domain.benchmark import hide_secrets
 from tokenforge.domain.canonical import sha256_hex
@@ -53,33 +55,48 @@ def objects_of(deployment: Deployment, *, site: Site, features: Features, model_
     name = object_name(deployment)
     own = labels(deployment.id, instance=site.instance)
     selects = {DEPLOYMENT: own[DEPLOYMENT]}
-    pods = pod_template(spec, site, labels=selects, model_bytes=model_bytes)
+    split = split_of(spec, site)
+    if split.nodes > 1 and not features.has_leader_worker_set:
+        raise InvalidInput([absent_fault(spec, site, split)], source=f"deployment {spec.name}")
+    pods = pod_template(part_of(spec, split), site, labels=selects, model_bytes=model_bytes, split=split)
     template = sha256_hex([pods, spec.template])[:_DIGEST_LETTERS]
     pods["metadata"]["labels"] = {**own, TEMPLATE: template}
     is_scaled = scales_itself(spec, features)
-    workload = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "spec": {
-            **({} if is_scaled else {"replicas": deployment.wanted}),  # who scales owns the field
-            "selector": {"matchLabels": selects},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "progressDeadlineSeconds": progress_limit_s(model_bytes, site.pace),
-            "revisionHistoryLimit": 2,
-            "template": pods,
-        },
-    }
-    around = [service(selects), disruption_budget(selects, features), network_policy(spec, site, selects)]
+    replicas = None if is_scaled else deployment.wanted  # who scales owns the field
+    if split.nodes > 1:
+        workload = group_set(pods, follower_template(pods), split=split, replicas=replicas)
+    else:
+        workload = _single(pods, selects, replicas=replicas, limit_s=progress_limit_s(model_bytes, site.pace))
+    serving = {**selects, **(LEADERS if split.nodes > 1 else {})}
+    around = [service(serving), disruption_budget(selects, features)]
+    around.append(network_policy(spec, site, selects, is_group=split.nodes > 1))
     if features.has_pod_monitor:
-        around.append(pod_monitor(selects))
+        around.append(pod_monitor(serving))
     if is_scaled and spec.autoscale is not None:
-        around.append(autoscaler(spec.autoscale, name=name, metric=site.autoscale_metric, features=features))
+        target = {"apiVersion": workload["apiVersion"], "kind": workload["kind"], "name": name}
+        around.append(autoscaler(spec.autoscale, target=target, metric=site.autoscale_metric, features=features))
     objects = [_named(value, name=name, namespace=site.namespace, own=own) for value in (workload, *around)]
     digest = sha256_hex(objects)[:_DIGEST_LETTERS]
     head = objects[0]
     scaled_by = {SCALED_BY: site.autoscale_metric} if is_scaled else {}
     head["metadata"]["annotations"] = {GENERATION: str(deployment.generation), DIGEST: digest, **scaled_by}
     return DeploymentObjects(workload=head, around=tuple(objects[1:]), template=template, digest=digest)
+
+
+def _single(pods: JsonObject, selects: Mapping[str, str], *, replicas: int | None, limit_s: int) -> JsonObject:
+    """The workload of replicas that are one pod each."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "spec": {
+            **({} if replicas is None else {"replicas": replicas}),
+            "selector": {"matchLabels": dict(selects)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "progressDeadlineSeconds": limit_s,
+            "revisionHistoryLimit": 2,
+            "template": pods,
+        },
+    }
 
 
 def scales_itself(spec: DeploymentSpec, features: Features) -> bool:
@@ -123,10 +140,7 @@ def _secret_faults(spec: DeploymentSpec, site: Site) -> list[Fault]:
 
 
 def _place_faults(spec: DeploymentSpec, site: Site) -> list[Fault]:
-    faults = []
-    if spec.resources.gpu > site.gpus_per_node:
-        hint = f"up to {site.gpus_per_node}: a replica runs on one node"
-        faults.append(Fault(field="resources.gpu", value=spec.resources.gpu, message="is too many", hint=hint))
+    faults = split_faults(spec, site)
     if spec.model.source is ModelSource.FOLDER:
         inside = spec.model.name.startswith(f"{HOME}/") and ".." not in spec.model.name.split("/")
         if not inside or site.cache.kind is CacheKind.EPHEMERAL:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenforge import __version__
+from tokenforge.cluster.manifests.group import Split
+from tokenforge.cluster.manifests.names import FOLLOWER, ROLE
 from tokenforge.cluster.manifests.security import container_security, pod_security
 from tokenforge.cluster.manifests.site import CacheKind, Site, grace_s, startup_budget_s
 from tokenforge.domain.deployment import DeploymentSpec
@@ -30,8 +32,10 @@ _STARTUP_PERIOD_S = 5
 _PROBE_LIMIT_S = 5
 
 
-def pod_template(spec: DeploymentSpec, site: Site, *, labels: Mapping[str, str], model_bytes: int | None) -> JsonObject:
-    """The template of a workload. `labels` are those that select its pods."""
+def pod_template(
+    spec: DeploymentSpec, site: Site, *, labels: Mapping[str, str], model_bytes: int | None, split: Split
+) -> JsonObject:
+    """The template of a workload. `labels` are those that select its pods; `split` is how an engine lies on nodes."""
     accelerator = accelerator_of(spec)
     return {
         "metadata": {"labels": dict(labels), "annotations": _scrape_hint()},
@@ -40,13 +44,28 @@ def pod_template(spec: DeploymentSpec, site: Site, *, labels: Mapping[str, str],
             "enableServiceLinks": False,
             "securityContext": pod_security(),
             "terminationGracePeriodSeconds": grace_s(site.pace),
-            "initContainers": [_fetch(spec, site, model_bytes=model_bytes)],
-            "containers": [_serve(spec, site, model_bytes=model_bytes)],
+            "initContainers": [_fetch(spec, site, model_bytes=model_bytes, split=split)],
+            "containers": [_serve(spec, site, model_bytes=model_bytes, split=split)],
             "volumes": _volumes(spec, site, model_bytes=model_bytes),
             "topologySpreadConstraints": _spread(labels),
             **_placing(spec, site, accelerator),
         },
     }
+
+
+def follower_template(template: JsonObject) -> JsonObject:
+    """The template of a group's other pods, made from that of its leader: parts of its engine, which serve nothing.
+
+    They have no probes, since they answer no requests: one that ends is seen by its end, and the whole group begins
+    anew. They leave when their leader does, which drains.
+    """
+    (leader,) = template["spec"]["containers"]
+    *program, _, text = leader["command"]
+    left_out = ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "ports")
+    follower = {name: value for name, value in leader.items() if name not in left_out}
+    follower["command"] = [*program, "follow", text]
+    labels = {**template["metadata"]["labels"], ROLE: FOLLOWER}
+    return {"metadata": {"labels": labels}, "spec": {**template["spec"], "containers": [follower]}}
 
 
 def accelerator_of(spec: DeploymentSpec) -> Accelerator:
@@ -62,10 +81,10 @@ def memory_bytes(spec: DeploymentSpec, *, model_bytes: int | None) -> int:
     return _mebibytes(2 * _GIB + 1.25 * weights + _shm_bytes(spec))
 
 
-def _serve(spec: DeploymentSpec, site: Site, *, model_bytes: int | None) -> JsonObject:
+def _serve(spec: DeploymentSpec, site: Site, *, model_bytes: int | None, split: Split) -> JsonObject:
     budget_s = startup_budget_s(model_bytes, site.pace)
     return {
-        **_container(CONTAINER, spec, site, action="serve"),
+        **_container(CONTAINER, spec, site, action="serve", split=split),
         "env": [*_environment(offline=True), *_secrets(spec, site)],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec, site, model_bytes=model_bytes),
@@ -77,14 +96,14 @@ def _serve(spec: DeploymentSpec, site: Site, *, model_bytes: int | None) -> Json
     }
 
 
-def _fetch(spec: DeploymentSpec, site: Site, *, model_bytes: int | None) -> JsonObject:
+def _fetch(spec: DeploymentSpec, site: Site, *, model_bytes: int | None, split: Split) -> JsonObject:
     token: list[JsonObject] = []
     if site.hub_token is not None and spec.model.source is ModelSource.HUB:
         reference = {"secretKeyRef": {"name": site.hub_token, "key": "token"}}
         token = [{"name": "HF_TOKEN", "valueFrom": reference}]
     disk = {"ephemeral-storage": _disk_text(site, model_bytes=model_bytes)}
     return {
-        **_container(FETCH_CONTAINER, spec, site, action="prepare"),
+        **_container(FETCH_CONTAINER, spec, site, action="prepare", split=split),
         "env": [*_environment(offline=site.hub_offline), *token],
         "resources": {
             "requests": {"cpu": "250m", "memory": "512Mi", **disk},
@@ -94,7 +113,7 @@ def _fetch(spec: DeploymentSpec, site: Site, *, model_bytes: int | None) -> Json
     }
 
 
-def _container(name: str, spec: DeploymentSpec, site: Site, *, action: str) -> JsonObject:
+def _container(name: str, spec: DeploymentSpec, site: Site, *, action: str, split: Split) -> JsonObject:
     accelerator = accelerator_of(spec)
     replica = ReplicaSpec(
         model=spec.model,
@@ -103,7 +122,9 @@ def _container(name: str, spec: DeploymentSpec, site: Site, *, action: str) -> J
         accelerator=accelerator,
         max_model_len=spec.max_model_len,
         quant=spec.quant,
-        tensor_parallel=spec.tensor_parallel or max(1, spec.resources.gpu),
+        tensor_parallel=split.tensor_parallel or spec.tensor_parallel or max(1, spec.resources.gpu),
+        pipeline_parallel=split.pipeline_parallel,
+        nodes=split.nodes,
         engine_args=spec.engine_args,
         drain_s=site.pace.drain_s,
     )

@@ -71,7 +71,7 @@ class Site:
 
     `image` may hold `{runtime}`, `{runtime_version}`, `{version}` (of TokenForge) and `{accelerator}`. `hub_token` and
     `env` are names of Secrets: the one has the key `token` and is given to the step that fetches the model alone; the
-    other has a key for each name in a deployment's `env`. `gpus_per_node` bounds one replica: it runs on one node.
+    other has a key for each name in a deployment's `env`. `gpus_per_node`: a replica with more GPUs spans nodes.
     `autoscale_metric` is the metric of pods that a HorizontalPodAutoscaler goes by. `artifacts` is the name of a Secret
     with the keys `url` (an S3 store, as TOKENFORGE_ARTIFACTS_URL has it), `access_key_id` and `secret_access_key`:
     `drivers` bring what they recorded there.
@@ -118,6 +118,7 @@ class Features:
     has_autoscaling_v2: bool = True
     has_pod_monitor: bool = False
     has_autoscale_metric: bool = False
+    has_leader_worker_set: bool = False
 
 
 def read_site(value: Mapping[str, object], *, source: str) -> Site:
