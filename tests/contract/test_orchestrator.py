@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cluster_stage import LIMIT_S, Stage, healthy, message, name_of, serves
 from hollow_node import Fate
+from kube_store import Refusal
 from manifest_samples import GPU_SPEC, RICH_SITE, deployment_of
 from placement_rigs import real_place, twin_place
 from ruamel.yaml import YAML
@@ -18,7 +19,8 @@ from tokenforge.cluster.kubernetes.api import MANAGER
 from tokenforge.cluster.kubernetes.resources import path_of, read_features
 from tokenforge.cluster.manifests.around import autoscaler_of
 from tokenforge.cluster.manifests.objects import objects_of, owned
-from tokenforge.cluster.manifests.site import Features
+from tokenforge.cluster.manifests.site import Cache, CacheKind, Features
+from tokenforge.control.settle import ClusterWorld, settle
 from tokenforge.domain.benchmark import Resources
 from tokenforge.domain.deployment import Autoscale
 from tokenforge.domain.errors import ClusterRefused
@@ -86,6 +88,42 @@ async def test_a_quota_is_named(stage: Stage) -> None:
     standing = await stage.until(deployment, lambda s: s is not None and s.trouble is not None)
     assert healthy(deployment, standing)[0] == "QuotaExceeded"
     assert "exceeded quota: small" in message(deployment, standing)
+
+
+async def test_what_an_admission_webhook_refuses_is_named(stage: Stage) -> None:
+    if stage.server is None:
+        pytest.skip("a webhook needs a server of its own that the cluster trusts")
+
+    def refuse(value: dict[str, object]) -> None:
+        if value["kind"] == "Deployment":
+            raise Refusal(
+                403, "Forbidden", 'admission webhook "owners.example" denied the request: label team is missing'
+            )
+
+    stage.server.admit = refuse
+    deployment = stage.deployment()
+    with pytest.raises(ClusterRefused) as caught:
+        await stage.orchestrator.apply(deployment)
+    world = ClusterWorld(standing=None, refusal=caught.value, is_new=True, now_s=1.0, now="t")
+    healthy_now = settle(deployment, world).observed.condition("Healthy")
+    assert healthy_now is not None
+    assert (healthy_now.reason, healthy_now.is_true) == ("AdmissionRefused", False)
+    assert "label team is missing" in healthy_now.message
+
+
+async def test_what_pod_security_refuses_is_named(stage: Stage) -> None:
+    if stage.server is None:
+        pytest.skip("Pod Security is of servers newer than the one that is built here")
+    space = stage.place.site.namespace
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": labels}}
+    await stage.place.node.api.apply(f"/api/v1/namespaces/{space}", namespace)
+    stage.orchestrator.site = replace(stage.place.site, cache=Cache(kind=CacheKind.HOST_PATH, name="/mnt/models"))
+    deployment = stage.deployment()
+    await stage.apply(deployment)
+    standing = await stage.until(deployment, lambda s: s is not None and s.trouble is not None)
+    assert healthy(deployment, standing) == ("AdmissionRefused", True)
+    assert "restricted volume type" in message(deployment, standing)
 
 
 async def test_all_objects_are_taken_by_the_server_dry(stage: Stage) -> None:

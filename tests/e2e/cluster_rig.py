@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, home: Path, *, kubeconfig: Path | None, site: dict[str, object]) -> Iterator[Cluster]:
+def cluster(
+    folder: Path, home: Path, *, kubeconfig: Path | None, site: dict[str, object],
+    secrets: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[Cluster]:  # fmt: skip
     """Until the end of the block; a real cluster loses the namespace and the node that were made on it."""
     folder.mkdir()
     namespace = f"tf-test-{uuid.uuid4().hex[:8]}"
@@ -52,7 +55,9 @@ def cluster(folder: Path, home: Path, *, kubeconfig: Path | None, site: dict[str
         api, _ = connect(config)
         path = f"/api/v1/namespaces/{namespace}"
         await api.apply(path, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        node = ProcessNode(HollowNode(api=api, namespace=namespace, name=f"node-{namespace}"), home, folder)
+        node = ProcessNode(
+            HollowNode(api=api, namespace=namespace, name=f"node-{namespace}"), home, folder, secrets=secrets or {}
+        )
         running = asyncio.create_task(node.run())
         file = folder / "site.yaml"
         file.write_text(json.dumps({"namespace": namespace, "instance": namespace, **site}))

@@ -161,6 +161,17 @@ class Controllers:
                 return f'pods "p" is forbidden: exceeded quota: {quota["metadata"]["name"]}, {counts}'
         return ""
 
+    def _pod_security(self, namespace: str, template: JsonObject) -> str:
+        """What the admission of Pod Security says to a pod, of the one rule that pods of ours can break."""
+        labels = self.store.objects.get(("v1/namespaces", "", namespace), {"metadata": {}})["metadata"].get(
+            "labels", {}
+        )
+        taken = [volume["name"] for volume in template["spec"].get("volumes", []) if "hostPath" in volume]
+        if labels.get("pod-security.kubernetes.io/enforce") != "restricted" or not taken:
+            return ""
+        rule = f'restricted volume types (volume "{taken[0]}" uses restricted volume type "hostPath")'
+        return f'pods "p" is forbidden: violates PodSecurity "restricted:latest": {rule}'
+
     def _run_job(self, key: Key, job: JsonObject, pods: list[tuple[Key, JsonObject]]) -> None:
         """An Indexed Job: one pod a number; one that failed or was deleted ends all, as `backoffLimit` 0 wants."""
         if "deletionTimestamp" in job["metadata"] or job.get("status", {}).get("conditions"):
@@ -200,7 +211,7 @@ class Controllers:
 
     def _make_pod(self, key: Key, deployment: JsonObject, mark: str) -> str:
         """Why it could not be made; empty when it was."""
-        if refusal := self._quota(key[1]):
+        if refusal := self._quota(key[1]) or self._pod_security(key[1], deployment["spec"]["template"]):
             return refusal
         template = copy.deepcopy(deployment["spec"]["template"])
         meta = template["metadata"]

@@ -27,7 +27,8 @@ _BOOKMARK_S = 1.0
 class KubeServer:
     """`admit` may raise Refusal for an object that is about to be written. `requests` counts by method and path.
 
-    `absent` are versions of kinds that this server does not know.
+    `absent` are versions of kinds that this server does not know. `too_new`: it says of every version that it has not
+    come to it yet, as one does whose watch cache is younger than its answers were.
     """
 
     def __init__(self, store: KubeStore) -> None:
@@ -36,6 +37,7 @@ class KubeServer:
         self.requests: list[tuple[str, str]] = []
         self.watches = 0
         self.absent: set[str] = set()
+        self.too_new = False
         self.is_failing = False
         self.port = 0
         self._watchers: set[asyncio.Task[Any]] = set()
@@ -77,6 +79,8 @@ class KubeServer:
             return web.json_response(refusal.body(), status=refusal.status)
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/version":
+            return web.json_response({"major": "1", "minor": "36"})
         version, namespace, plural, name, sub = _parsed(request.path)
         if version not in SERVED or version in self.absent:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
@@ -135,6 +139,8 @@ class KubeServer:
         return web.json_response(self.store.apply(key, value, manager=manager, is_forced=is_forced, is_dry=is_dry))
 
     async def _watch(self, request: web.Request, collection: str, namespace: str) -> web.StreamResponse:
+        if self.too_new:
+            raise Refusal(504, "Timeout", f"Timeout: Too large resource version: {self.store.version}, current: 7")
         answer = web.StreamResponse(headers={"content-type": "application/json"})
         await answer.prepare(request)
         task = asyncio.current_task()

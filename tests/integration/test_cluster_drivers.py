@@ -23,7 +23,7 @@ from s3_rig import S3
 
 from tokenforge.bench.cluster.drivers import ClusterDrivers
 from tokenforge.bench.cluster.pods import DriverPods
-from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, DriverLost
+from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, DriverLost, Progress
 from tokenforge.bench.driver.offer import journal_paths, offer
 from tokenforge.bench.journal import read_journal
 from tokenforge.cli.driver_pod import shelf_name
@@ -148,7 +148,8 @@ async def test_a_pod_that_is_lost_is_told_and_what_the_others_brought_is_kept(
 ) -> None:
     job = replace(drive_job("http://127.0.0.1:1", open_plan(3_000, rate=100), tmp_path, processes=PODS))
     with truth_server(tmp_path, *FAST) as server:
-        offering = asyncio.create_task(stage.drivers(replace(job, url=server.url), on_progress=(seen := []).append))
+        seen: list[Progress] = []
+        offering = asyncio.create_task(stage.drivers(replace(job, url=server.url), on_progress=seen.append))
         await stage.until(lambda: any(progress.finished > 50 for progress in seen))
         os.kill(stage.pids()[0], number)
         with pytest.raises(DriverLost, match="driver pod") as caught:
@@ -162,7 +163,8 @@ async def test_a_pod_that_is_lost_is_told_and_what_the_others_brought_is_kept(
 async def test_a_pod_that_is_deleted_is_lost(stage: Stage, tmp_path: Path) -> None:
     with truth_server(tmp_path, *FAST) as server:
         job = drive_job(server.url, open_plan(3_000, rate=100), tmp_path, processes=2)
-        offering = asyncio.create_task(stage.drivers(job, on_progress=(seen := []).append))
+        seen: list[Progress] = []
+        offering = asyncio.create_task(stage.drivers(job, on_progress=seen.append))
         await stage.until(lambda: any(progress.finished > 20 for progress in seen))
         (key, _), *_ = stage.server.store.list("v1/pods", None)
         await stage.api.delete(f"/api/v1/namespaces/{key[1]}/pods/{key[2]}")
@@ -173,7 +175,8 @@ async def test_a_pod_that_is_deleted_is_lost(stage: Stage, tmp_path: Path) -> No
 async def test_an_api_server_that_is_away_meanwhile_disturbs_no_trial(stage: Stage, tmp_path: Path) -> None:
     with truth_server(tmp_path, *FAST) as server:
         job = drive_job(server.url, open_plan(150, rate=50), tmp_path, processes=2)
-        offering = asyncio.create_task(stage.drivers(job, on_progress=(seen := []).append))
+        seen: list[Progress] = []
+        offering = asyncio.create_task(stage.drivers(job, on_progress=seen.append))
         await stage.until(lambda: any(progress.finished > 10 for progress in seen))
         await stage.server.stop()
         result = await offering

@@ -13,7 +13,7 @@ from kube_store import KubeStore
 from placement_rigs import write_kubeconfig
 
 from tokenforge.cluster.kubernetes.api import Api, connect
-from tokenforge.cluster.kubernetes.reflector import Reflector
+from tokenforge.cluster.kubernetes.reflector import MOST_WAIT_S, Reflector
 from tokenforge.domain.errors import ClusterUnreachable, InvalidInput
 
 PATH = "/api/v1/namespaces/space/pods"
@@ -145,6 +145,25 @@ async def test_while_nothing_answers_what_is_held_stays_and_few_ask(watched: Wat
     watched.put("b")
     await watched.until(lambda held: set(held) == {"a", "b"})
     assert watched.reflector.trouble is None
+
+
+async def test_a_server_that_was_away_for_long_is_found_soon_after_it_is_back(watched: Watched) -> None:
+    waits = [watched.reflector._failed(ClusterUnreachable("away")) for _ in range(40)]
+    assert waits == sorted(waits)
+    assert waits[0] < waits[-1] <= MOST_WAIT_S <= 3.0
+
+
+async def test_a_version_that_the_server_has_not_come_to_is_listed_again_at_once(watched: Watched) -> None:
+    watched.put("a")
+    await watched.until(lambda held: held == {"a": ""})
+    lists = watched.reflector.lists
+    watched.server.too_new = True
+    watched.server.cut_watches()
+    watched.put("b")
+    await watched.until(lambda held: set(held) == {"a", "b"})
+    assert watched.reflector.lists > lists
+    assert watched.reflector.trouble is None
+    watched.server.too_new = False
 
 
 async def test_a_server_that_went_back_in_time_is_listed_again(watched: Watched) -> None:

@@ -138,6 +138,19 @@ def test_only_the_platform_and_monitoring_reach_a_replica() -> None:
     assert [word in text for word, text in zip(("gateway", "control", "bench", "monitoring"), reached_by, strict=True)]
 
 
+def test_a_gateway_outside_the_cluster_is_let_in_by_its_network() -> None:
+    policy = of_kind(made(site=Site(allowed_from=("10.1.0.0/16",))), "NetworkPolicy")
+    assert {"ipBlock": {"cidr": "10.1.0.0/16"}} in policy["spec"]["ingress"][0]["from"]
+    kubernetes_validate.validate(policy, NEWEST, strict=True)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_pod_that_does_not_serve_keeps_no_node_from_being_drained(has: bool) -> None:
+    budget = of_kind(made(features=Features(has_unhealthy_eviction=has)), "PodDisruptionBudget")["spec"]
+    assert budget.get("unhealthyPodEvictionPolicy") == ("AlwaysAllow" if has else None)
+    assert budget["maxUnavailable"] == 1
+
+
 @pytest.mark.parametrize(("spec", "reaches_hub"), [(SPEC, False), (GPU_SPEC, True)])
 def test_a_replica_reaches_the_hub_only_if_its_model_is_there(spec: DeploymentSpec, reaches_hub: bool) -> None:
     egress = of_kind(made(spec, site=RICH_SITE), "NetworkPolicy")["spec"]["egress"]

@@ -93,14 +93,24 @@ def test_pods_that_offer_load_are_restricted_valid_and_let_in_by_workers() -> No
     assert violations(job["spec"]["template"]) == []
     labels = job["spec"]["template"]["metadata"]["labels"]
     policy = network_policy(GPU_SPEC, site, {})
-    let_in = [
-        peer["podSelector"]["matchLabels"] for peer in policy["spec"]["ingress"][0]["from"] if "podSelector" in peer
-    ]
+    peers = policy["spec"]["ingress"][0]["from"]
+    let_in = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
     assert {INSTANCE: labels[INSTANCE], COMPONENT: labels[COMPONENT]} in let_in
     (bench,) = [value for value in of_kind("NetworkPolicy") if value["metadata"]["name"] == "tokenforge-bench"]
     assert bench["spec"]["podSelector"]["matchLabels"][COMPONENT] == labels[COMPONENT]
     secret = [entry for entry in job["spec"]["template"]["spec"]["containers"][0]["env"] if "SECRET" in entry["name"]]
     assert all("secretKeyRef" in entry["valueFrom"] for entry in secret)
+
+
+@pytest.mark.parametrize("name", ["gateway", "control"])
+def test_the_operator_s_monitors_find_these_pods_and_their_port(name: str) -> None:
+    monitors = YAML(typ="safe", pure=True).load_all((BASE.parent / "monitoring" / "podmonitors.yaml").read_text())
+    (monitor,) = [value for value in monitors if value["metadata"]["name"] == f"tokenforge-{name}"]
+    template = deployment(f"tokenforge-{name}")["spec"]["template"]
+    selects = monitor["spec"]["selector"]["matchLabels"].items()
+    assert selects <= template["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
 
 
 def test_workers_let_in_these_very_pods() -> None:

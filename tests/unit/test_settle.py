@@ -8,11 +8,11 @@ from manifest_samples import SPEC, deployment_of
 from tokenforge.cluster.base import Sighting, Standing
 from tokenforge.control.conditions import _REASONS
 from tokenforge.control.decision import Remove, Withdraw
-from tokenforge.control.settle import ClusterWorld, settle
+from tokenforge.control.settle import MOST_UNREACHABLE_S, ClusterWorld, settle
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Autoscale, Deployment
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
-from tokenforge.domain.errors import ClusterRefused, TokenForgeError
+from tokenforge.domain.errors import ClusterRefused, ClusterUnreachable, TokenForgeError
 from tokenforge.protocol.worker_spec import WorkerPhase
 
 
@@ -91,6 +91,18 @@ def test_while_no_gateway_reports_nothing_is_scaled() -> None:
     observed = seen(None, replace(deployment_of(spec), observed=_starting()), now_s=1e6)
     assert observed.scaling is not None
     assert observed.scaling.replicas == 2
+
+
+def test_a_server_that_does_not_answer_is_asked_again_soon_however_long_it_was_away() -> None:
+    deployment, now_s = deployment_of(), 10.0
+    for _ in range(12):
+        away = seen(None, deployment, refusal=ClusterUnreachable("away"), is_new=True, now_s=now_s)
+        assert away.retry_at_s - now_s <= MOST_UNREACHABLE_S
+        refused = seen(
+            None, deployment, refusal=ClusterRefused("no", code="conflict", status=409), is_new=True, now_s=now_s
+        )
+        deployment = replace(deployment, observed=away)
+    assert refused.retry_at_s - now_s == 60.0
 
 
 def test_a_pod_that_drains_does_not_count_and_gets_no_requests() -> None:

@@ -14,8 +14,11 @@ from tokenforge.control.reconcile import back_off_s, heard
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment
 from tokenforge.domain.deployment_state import Observed, Phase, Replica, ReplicaPhase, Scaling, can_step
-from tokenforge.domain.errors import TokenForgeError
+from tokenforge.domain.errors import ClusterUnreachable, TokenForgeError
 from tokenforge.protocol.worker_spec import WorkerPhase
+
+MOST_UNREACHABLE_S = 5.0
+"""A server that was away says nothing of the deployment: once it is back, the change is not kept waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,10 @@ def _counted(deployment: Deployment, world: ClusterWorld, trouble: Trouble | Non
     before = replace(before, healthy_since_s=(before.healthy_since_s or world.now_s) if is_whole else 0.0)
     if world.refusal is not None and world.is_new:
         failures = before.failures + 1
-        return replace(before, failures=failures, retry_at_s=world.now_s + back_off_s(failures))
+        wait_s = back_off_s(failures)
+        if isinstance(world.refusal, ClusterUnreachable):
+            wait_s = min(wait_s, MOST_UNREACHABLE_S)
+        return replace(before, failures=failures, retry_at_s=world.now_s + wait_s)
     if world.refusal is not None:
         return before
     return replace(before, failures=0 if trouble is None else max(1, before.failures), retry_at_s=0.0)

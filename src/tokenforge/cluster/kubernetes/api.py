@@ -20,12 +20,16 @@ JsonObject = dict[str, Any]
 MANAGER = "tokenforge"
 """Who we are among those that write to an object."""
 
-WATCH_S = 60
+WATCH_S = 30
+"""How long one watch lasts. A connection that died without a word is noticed after that and `_ANSWER_LIMIT_S`."""
+
 _PAGE = 500
 _UNREADABLE = (ValueError, TypeError, AttributeError)
 """What the client raises for a kubeconfig that is none."""
 
 _ANSWER_LIMIT_S = 15.0
+_TOO_NEW = "Too large resource version"
+"""What a server says of a version that it has not come to yet, with 504: it is no matter of waiting, but of listing."""
 
 
 class Api:
@@ -173,7 +177,7 @@ def _refusal(status: int, text: str, *, what: str) -> ClusterRefused | ClusterUn
         message, reason = str(value["message"]), str(value.get("reason", ""))
     except (ValueError, KeyError, TypeError):
         message, reason = text[:200], ""
-    if status == 410:
+    if status == 410 or _TOO_NEW in message:
         return VersionExpired(message)
     if status in (429, 500, 502, 503, 504) and "admission webhook" not in message:
         return ClusterUnreachable(f"{what}: {status} {message}", hint="It is asked again")

@@ -206,7 +206,12 @@ class KubernetesOrchestrator:
 
     async def _read_features(self) -> Features:
         if self._features is None or self.clock() - self._features[1] > _FEATURES_S:
-            self._features = (await read_features(self.api, self.site), self.clock())
+            try:
+                self._features = (await read_features(self.api, self.site), self.clock())
+            except ClusterUnreachable:
+                if self._features is None:
+                    raise
+                return self._features[0]  # what is as wanted needs no server to be so
             if self._features[0].has_leader_worker_set and "groups" not in self._reflectors and self._tasks:
                 self._watch_groups()
         return self._features[0]

@@ -1,9 +1,11 @@
 """A reflector: all objects of one kind that a selector names, in memory, as the API server has them.
 
 List once, then watch from the list's version; bookmarks move that version on, so a watch that is cut goes on where it
-was. Only a version that the server has forgotten (410) means to list again. Every failure waits, longer each time, with
-chance in it, so that a server which comes back is not met by all at once; a watch that ends as it should waits too, a
-little, so that a server which ends them at once is not asked without end. While nothing answers, what is held stays.
+was. Only a version that the server has forgotten (410), or does not have yet (a server that came back before its own
+memory did), means to list again. Every failure waits, longer each time up to some seconds, with chance in it, so that a
+server which comes back is not met by all at once and is not waited for in vain either; a watch that ends as it should
+waits too, a little, so that a server which ends them at once is not asked without end. While nothing answers, what is
+held stays.
 """
 
 import asyncio
@@ -20,7 +22,9 @@ _log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
 
 LEAST_WAIT_S = 0.2
-MOST_WAIT_S = 10.0
+MOST_WAIT_S = 3.0
+"""So long, and half of it more, may a server be back unseen: a change under way waits for it."""
+
 _DOUBT = 5
 """So many failures in a row may be the version's own fault (a server restored from a backup): list again."""
 

@@ -9,6 +9,9 @@ from tokenforge.domain.errors import ClusterRefused, ClusterUnreachable
 
 JsonObject = dict[str, Any]
 
+_UNHEALTHY_EVICTION_SINCE = 27
+"""The first minor version in which a disruption budget's `unhealthyPodEvictionPolicy` is on by itself."""
+
 _PLURALS = {
     "Deployment": "deployments",
     "Event": "events",
@@ -38,7 +41,10 @@ def collection(version: str, kind: str, *, namespace: str) -> str:
 async def read_features(api: Api, site: Site) -> Features:
     """Ask the server what it has. Raises ClusterUnreachable."""
     metric = await _resources(api, "/apis/custom.metrics.k8s.io/v1beta1")
+    said = await api.get("/version") or {}
+    minor = int("".join(filter(str.isdigit, str(said.get("minor", "")))) or 0)
     return Features(
+        has_unhealthy_eviction=minor >= _UNHEALTHY_EVICTION_SINCE,
         has_policy_v1="poddisruptionbudgets" in await _resources(api, "/apis/policy/v1"),
         has_autoscaling_v2="horizontalpodautoscalers" in await _resources(api, "/apis/autoscaling/v2"),
         has_pod_monitor="podmonitors" in await _resources(api, "/apis/monitoring.coreos.com/v1"),

@@ -27,12 +27,15 @@ def service(selects: Mapping[str, str]) -> JsonObject:
 
 
 def disruption_budget(selects: Mapping[str, str], features: Features) -> JsonObject:
-    """Nodes are drained one replica at a time; a lone replica may be moved, or its node could never be."""
-    return {
-        "apiVersion": POLICY_KINDS[0 if features.has_policy_v1 else 1],
-        "kind": "PodDisruptionBudget",
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(selects)}},
-    }
+    """Nodes are drained one replica at a time; a lone replica may be moved, or its node could never be.
+
+    One that does not serve may always go: a crash loop must not keep a node from being drained.
+    """
+    spec: JsonObject = {"maxUnavailable": 1, "selector": {"matchLabels": dict(selects)}}
+    if features.has_policy_v1 and features.has_unhealthy_eviction:
+        spec["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
+    version = POLICY_KINDS[0 if features.has_policy_v1 else 1]
+    return {"apiVersion": version, "kind": "PodDisruptionBudget", "spec": spec}
 
 
 def network_policy(
@@ -50,6 +53,7 @@ def network_policy(
     if site.monitoring_namespace is not None:
         name = {"kubernetes.io/metadata.name": site.monitoring_namespace}
         peers.append({"namespaceSelector": {"matchLabels": name}})
+    peers += [{"ipBlock": {"cidr": cidr}} for cidr in site.allowed_from]
     egress: list[JsonObject] = [{"ports": [{"protocol": "UDP", "port": _DNS}, {"protocol": "TCP", "port": _DNS}]}]
     if spec.model.source is ModelSource.HUB and not site.hub_offline:
         egress.append({"ports": [{"protocol": "TCP", "port": _HTTPS}]})

@@ -47,7 +47,7 @@ def pod_template(
             "initContainers": [_fetch(spec, site, model_bytes=model_bytes, split=split)],
             "containers": [_serve(spec, site, model_bytes=model_bytes, split=split)],
             "volumes": _volumes(spec, site, model_bytes=model_bytes),
-            "topologySpreadConstraints": _spread(labels),
+            "topologySpreadConstraints": _spread(labels, is_group=split.nodes > 1),
             **_placing(spec, site, accelerator),
         },
     }
@@ -223,8 +223,9 @@ def _placing(spec: DeploymentSpec, site: Site, accelerator: Accelerator) -> Json
     return placing
 
 
-def _spread(labels: Mapping[str, str]) -> list[JsonObject]:
-    """Replicas apart from each other, where that can be had."""
+def _spread(labels: Mapping[str, str], *, is_group: bool) -> list[JsonObject]:
+    """Replicas apart from each other, where that can be had; parts of one engine on several nodes, but in one zone."""
+    keys = ("kubernetes.io/hostname",) if is_group else ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     return [
         {
             "maxSkew": 1,
@@ -232,7 +233,7 @@ def _spread(labels: Mapping[str, str]) -> list[JsonObject]:
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": dict(labels)},
         }
-        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        for key in keys
     ]
 
 

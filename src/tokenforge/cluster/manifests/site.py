@@ -69,12 +69,13 @@ class Drivers:
 class Site:
     """One cluster's ways. `instance` tells two TokenForges of one namespace apart.
 
-    `image` may hold `{runtime}`, `{runtime_version}`, `{version}` (of TokenForge) and `{accelerator}`. `hub_token` and
-    `env` are names of Secrets: the one has the key `token` and is given to the step that fetches the model alone; the
-    other has a key for each name in a deployment's `env`. `gpus_per_node`: a replica with more GPUs spans nodes.
-    `autoscale_metric` is the metric of pods that a HorizontalPodAutoscaler goes by. `artifacts` is the name of a Secret
-    with the keys `url` (an S3 store, as TOKENFORGE_ARTIFACTS_URL has it), `access_key_id` and `secret_access_key`:
-    `drivers` bring what they recorded there.
+    `image` may hold `{runtime}`, `{runtime_version}`, `{version}` (of TokenForge) and `{accelerator}`. `hub_token`
+    and `env` are names of Secrets: the one has the key `token` and is given to the step that fetches the model alone;
+    the other has a key for each name in a deployment's `env`. `gpus_per_node`: a replica with more GPUs spans nodes.
+    `allowed_from` are networks (CIDR) outside the cluster's pods that may reach replicas: that of a gateway that runs
+    elsewhere, if any. `autoscale_metric` is the metric of pods that a HorizontalPodAutoscaler goes by. `artifacts` is
+    the name of a Secret with the keys `url` (an S3 store, as TOKENFORGE_ARTIFACTS_URL has it), `access_key_id` and
+    `secret_access_key`: `drivers` bring what they recorded there.
     """
 
     namespace: str = "tokenforge"
@@ -91,6 +92,7 @@ class Site:
     runtime_class: str | None = None
     priority_class: str | None = None
     monitoring_namespace: str | None = None
+    allowed_from: tuple[str, ...] = ()
     autoscale_metric: str = "tokenforge_requests_running"
     artifacts: str = "tokenforge-artifacts"
     drivers: Drivers = field(default_factory=Drivers)
@@ -119,6 +121,7 @@ class Features:
     has_pod_monitor: bool = False
     has_autoscale_metric: bool = False
     has_leader_worker_set: bool = False
+    has_unhealthy_eviction: bool = True
 
 
 def read_site(value: Mapping[str, object], *, source: str) -> Site:
