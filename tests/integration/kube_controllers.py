@@ -141,13 +141,14 @@ class Controllers:
 
     def _tell_refusal(self, key: Key, groups: JsonObject, refusal: str) -> None:
         name = groups["metadata"]["name"]
+        kind = "Job" if groups["kind"] == "Job" else "StatefulSet"
         event_key = ("v1/events", key[1], f"{name}.refused")
         if not refusal or event_key in self.store.objects:
             return
         event = {
             "apiVersion": "v1", "kind": "Event", "reason": "FailedCreate",
             "message": f"create Pod {name}-0 failed: {refusal}",
-            "involvedObject": {"kind": "StatefulSet", "name": name, "namespace": key[1]}, "metadata": {},
+            "involvedObject": {"kind": kind, "name": name, "namespace": key[1]}, "metadata": {},
         }  # fmt: skip
         self.store.create(event_key, event, manager="statefulset")
 
@@ -178,6 +179,9 @@ class Controllers:
             return
         count = job["spec"]["completions"]
         made = job.get("status", {}).get("started", 0)
+        if not made and (refusal := self._quota(key[1])):
+            self._tell_refusal(key, job, refusal)
+            return
         if not made:
             for number in range(count):
                 self._make_indexed(key, job, number)

@@ -168,7 +168,7 @@ async def test_a_pod_that_is_deleted_is_lost(stage: Stage, tmp_path: Path) -> No
         await stage.until(lambda: any(progress.finished > 20 for progress in seen))
         (key, _), *_ = stage.server.store.list("v1/pods", None)
         await stage.api.delete(f"/api/v1/namespaces/{key[1]}/pods/{key[2]}")
-        with pytest.raises(DriverLost):
+        with pytest.raises(DriverLost, match=r"driver pod tf-drivers-0-. was (deleted|asked to end)"):
             await offering
 
 
@@ -201,6 +201,18 @@ async def test_why_pods_do_not_come_is_told(stage: Stage, tmp_path: Path) -> Non
     job = drive_job("http://127.0.0.1:1", open_plan(6, rate=50), tmp_path, processes=1)
     with pytest.raises(DriverFailed, match=r"0 of 1 driver pods came within 3 s: .*Insufficient cpu"):
         await stage.drivers(job)
+
+
+async def test_a_quota_that_keeps_pods_away_is_told(stage: Stage, tmp_path: Path) -> None:
+    stage.drivers.ready_limit_s = 3.0
+    space = stage.drivers.pods.site.namespace
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": space},
+        "spec": {"hard": {"pods": "0"}},
+    }  # fmt: skip
+    await stage.api.apply(f"/api/v1/namespaces/{space}/resourcequotas/small", quota)
+    with pytest.raises(DriverFailed, match="exceeded quota: small"):
+        await stage.drivers(drive_job("http://127.0.0.1:1", open_plan(6, rate=50), tmp_path, processes=1))
 
 
 async def test_a_server_without_indexed_jobs_is_told(stage: Stage, tmp_path: Path) -> None:

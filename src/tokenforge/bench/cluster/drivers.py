@@ -10,9 +10,8 @@ A pod that goes away unasked makes the trial one that did not happen: DriverLost
 import asyncio
 import contextlib
 import hashlib
-import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,15 +27,17 @@ from tokenforge.bench.cluster.messages import (
     Start,
     Tock,
     hear,
+    progress_of,
+    pulse,
     say,
 )
-from tokenforge.bench.cluster.pod import JOURNAL
 from tokenforge.bench.cluster.pods import DriverPods
+from tokenforge.bench.cluster.shares import most_s, share_bytes
 from tokenforge.bench.driver.clock_offset import Offset, Round, offset_of
 from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, DriverLost, Progress
-from tokenforge.bench.driver.offer import journal_path, merged, process_count, write_share
+from tokenforge.bench.driver.offer import journal_path, merged, process_count
 from tokenforge.bench.driver.reading import Watcher
-from tokenforge.domain.errors import StoreUnavailable, TokenForgeError
+from tokenforge.domain.errors import ClusterUnreachable, StoreUnavailable, TokenForgeError
 from tokenforge.store.shelf import Shelf
 
 READY_LIMIT_S = 900.0
@@ -44,7 +45,7 @@ READY_LIMIT_S = 900.0
 
 _LEAST_LEAD_NS = 500_000_000
 _COLLECT_S = 15.0
-_DAY_S = 86_400.0
+_AWAY_S = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class ClusterDrivers:
         name = self.new_name()
         shelf = self.shelf_of(name)
         offered = _Offered(job=job, name=name, shelf=shelf, pods=self.pods, limit_s=self.ready_limit_s)
-        pulse = asyncio.create_task(_pulse(shelf))
+        pulse = asyncio.create_task(pulse(shelf))
         try:
             return await offered.run(on_progress)
         finally:
@@ -91,24 +92,41 @@ class _Offered:
     limit_s: float
     seats: dict[int, Ready] = field(default_factory=dict)
     _looked_s: float = 0.0
+    _gone: set[int] = field(default_factory=set)
 
     async def run(self, on_progress: Callable[[Progress], None] | None) -> DriveResult:
         """From its shares to its merged journals."""
         count = process_count(self.job)
         self.job.folder.mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            content = await asyncio.to_thread(_share, self.job, number)
+            content = await asyncio.to_thread(share_bytes, self.job, number)
             await self.shelf.put(f"share-{number}", content)
-        await self.pods.create(self.name, count=count, limit_s=round(self.limit_s + _most_s(self.job)))
+        await self._create(count)
         try:
             await self._seat(count)
             offsets = await self._compare_clocks()
             origin_ns = await self._start(offsets)
             done = await self._follow(origin_ns, on_progress)
             return await self._merge(done, offsets, origin_ns=origin_ns, on_progress=on_progress)
+        except StoreUnavailable as error:
+            await asyncio.shield(self._keep())
+            raise DriverLost(f"the way to driver pods was cut: {error.message}") from error
         except (TokenForgeError, asyncio.CancelledError):
-            await asyncio.shield(self._keep(count))
+            await asyncio.shield(self._keep())
             raise
+
+    async def _create(self, count: int) -> None:
+        """Make the Job; an API server that is away for a while is waited for."""
+        until_s = time.monotonic() + _AWAY_S
+        while True:
+            try:
+                await self.pods.create(self.name, count=count, limit_s=round(self.limit_s + most_s(self.job)))
+            except ClusterUnreachable:
+                if time.monotonic() > until_s:
+                    raise
+                await asyncio.sleep(2 * BEAT_S)
+            else:
+                return
 
     async def _seat(self, count: int) -> None:
         """Wait until every share has its pod, and each is of our own version."""
@@ -170,20 +188,21 @@ class _Offered:
         done: dict[int, Done] = {}
         beats: dict[int, Beat] = {}
         heard_s = dict.fromkeys(self.seats, time.monotonic() + max(0.0, (origin_ns - time.monotonic_ns()) / 1e9))
-        until_s = time.monotonic() + _most_s(self.job)
+        until_s = time.monotonic() + most_s(self.job)
         while len(done) < len(self.seats):
             await asyncio.sleep(BEAT_S / 2)
             with contextlib.suppress(StoreUnavailable):
                 await self._hear_all(done, beats, heard_s)
             if on_progress is not None:
-                on_progress(_progress(beats.values(), elapsed_s=max(0, time.monotonic_ns() - origin_ns) / 1e9))
+                on_progress(progress_of(beats.values(), elapsed_s=max(0, time.monotonic_ns() - origin_ns) / 1e9))
             await self._look(is_begun=True, done=done)
             silent = [n for n, since in heard_s.items() if n not in done and time.monotonic() - since > SILENCE_S]
             if silent:
+                self._gone.update(silent)
                 seat = self.seats[silent[0]]
                 raise DriverLost(f"driver pod {seat.pod} on {seat.node} was not heard of for {SILENCE_S:g} s")
             if time.monotonic() > until_s:
-                raise DriverFailed(f"driver pods did not end within {_most_s(self.job):g} s")
+                raise DriverFailed(f"driver pods did not end within {most_s(self.job):g} s")
         return done
 
     async def _hear_all(self, done: dict[int, Done], beats: dict[int, Beat], heard_s: dict[int, float]) -> None:
@@ -212,13 +231,17 @@ class _Offered:
             return
         self._looked_s = time.monotonic()
         lost = await self.pods.lost(self.name, [s.life for n, s in self.seats.items() if n not in (done or {})])
-        if lost is not None and is_begun:
-            # its last word may have come between: who brought a journal was not lost
-            for number, seat in self.seats.items():
-                if seat.life == lost.life and await hear(self.shelf, f"done-{number}", Done) is not None:
-                    return
-        if lost is not None:
-            raise DriverLost(lost.text)
+        if lost is None:
+            return
+        pod = lost.pod
+        for number, seat in self.seats.items():
+            if seat.life != lost.life:
+                continue
+            if is_begun and await hear(self.shelf, f"done-{number}", Done) is not None:
+                return  # its last word came between: who brought a journal was not lost
+            self._gone.add(number)
+            pod = seat.pod
+        raise DriverLost(f"driver pod {pod} {lost.text}")
 
     async def _merge(
         self, done: Mapping[int, Done], offsets: Mapping[int, Offset], *, origin_ns: int,
@@ -248,10 +271,10 @@ class _Offered:
             raise DriverLost(f"the journal of driver pod {self.seats[number].pod} came damaged")
         return path
 
-    async def _keep(self, count: int) -> None:
+    async def _keep(self) -> None:
         """Ask all pods to end; what they bring within some seconds is kept with the broken trial."""
         until_s = time.monotonic() + _COLLECT_S
-        missing = set(self.seats) & set(range(count))
+        missing = set(self.seats) - self._gone
         with contextlib.suppress(TokenForgeError):
             await self.shelf.put("stop", b"stop")
             while missing and time.monotonic() < until_s:
@@ -272,45 +295,6 @@ class _Offered:
         )
 
 
-async def _pulse(shelf: Shelf) -> None:
-    """Say that this process lives; pods end their load when it is silent."""
-    number = 0
-    while True:
-        with contextlib.suppress(TokenForgeError):
-            await shelf.put("alive", str(number).encode())
-        number += 1
-        await asyncio.sleep(2 * BEAT_S)
-
-
-def _share(job: DriveJob, number: int) -> bytes:
-    file = io.BytesIO()
-    write_share(job, number, journal=Path(JOURNAL), file=file)
-    return file.getvalue()
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _most_s(job: DriveJob) -> float:
-    """How long a trial may take at most, from its start; a day where the server alone decides."""
-    last_ns = max((request.at_ns for request in job.plan.requests if request.at_ns is not None), default=None)
-    known_s = job.plan.duration_s if last_ns is None else last_ns / 1e9
-    if known_s is None or any(request.after is not None for request in job.plan.requests):
-        return _DAY_S
-    return known_s + job.request_timeout_s + job.drain_s + 120.0
-
-
-def _progress(beats: Iterable[Beat], *, elapsed_s: float) -> Progress:
-    listed = list(beats)
-    return Progress(
-        elapsed_s=elapsed_s,
-        sent=sum(beat.sent for beat in listed),
-        finished=sum(beat.finished for beat in listed),
-        errors=sum(beat.errors for beat in listed),
-        in_flight=sum(beat.in_flight for beat in listed),
-        output_tokens=sum(beat.tokens for beat in listed),
-        ttft_recent_p50_ms=None,
-        lag_p99_ms=None,
-    )

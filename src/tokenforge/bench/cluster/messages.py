@@ -5,12 +5,16 @@ Names: `share-N` (a job file), `ready-N`, `tick-R`, `tock-N-R`, `start-N`, `beat
 another life, and has no part in what the first one began.
 """
 
+import asyncio
+import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tokenforge.bench.driver.job import Progress
 from tokenforge.domain.canonical import to_plain
-from tokenforge.domain.errors import InvalidInput, StoreFailed
+from tokenforge.domain.errors import InvalidInput, StoreFailed, TokenForgeError
 from tokenforge.protocol.worker_spec import read_record
 from tokenforge.store.shelf import Shelf
 
@@ -91,3 +95,28 @@ async def hear(shelf: Shelf, name: str, kind: type[T]) -> T | None:
         return read_record(kind, json.loads(text), source=name)
     except (ValueError, InvalidInput) as error:
         raise StoreFailed(f"{name} of a driver pod cannot be read: {error}") from error
+
+
+async def pulse(shelf: Shelf) -> None:
+    """Say that this process lives; pods end their load when it is silent."""
+    number = 0
+    while True:
+        with contextlib.suppress(TokenForgeError):
+            await shelf.put("alive", str(number).encode())
+        number += 1
+        await asyncio.sleep(2 * BEAT_S)
+
+
+def progress_of(beats: Iterable[Beat], *, elapsed_s: float) -> Progress:
+    """How the trial stands, summed over pods. Quantiles are known once the journals are here."""
+    listed = list(beats)
+    return Progress(
+        elapsed_s=elapsed_s,
+        sent=sum(beat.sent for beat in listed),
+        finished=sum(beat.finished for beat in listed),
+        errors=sum(beat.errors for beat in listed),
+        in_flight=sum(beat.in_flight for beat in listed),
+        output_tokens=sum(beat.tokens for beat in listed),
+        ttft_recent_p50_ms=None,
+        lag_p99_ms=None,
+    )

@@ -17,9 +17,10 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """A pod that will bring nothing. `life` is empty for one that never had a share."""
+    """A pod that will bring nothing: its uid, its name where it is still there, and what became of it."""
 
     life: str
+    pod: str
     text: str
 
 
@@ -62,13 +63,13 @@ class DriverPods:
         there = {pod["metadata"]["uid"]: pod for pod in pods}
         for life in lives:
             if life not in there:
-                return Lost(life=life, text="a driver pod was deleted")
+                return Lost(life=life, pod="", text="was deleted")
         for life, pod in there.items():
             seen = sighting_of(pod, info=None, killing=None)
             if life in lives and seen.stopping_since_s is not None:
-                return Lost(life=life, text=f"driver pod {seen.name} was asked to end")
+                return Lost(life=life, pod=seen.name, text="was asked to end")
             if not seen.is_alive and pod["status"].get("phase") != "Succeeded":
-                return Lost(life=life, text=f"driver pod {seen.name} failed: {seen.cause or 'no cause was told'}")
+                return Lost(life=life, pod=seen.name, text=f"failed: {seen.cause or 'no cause was told'}")
         return None
 
     async def waiting_for(self, name: str) -> str:
@@ -76,10 +77,11 @@ class DriverPods:
         try:
             pods = await self._pods(name)
             causes = [seen.cause for seen in (sighting_of(pod, info=None, killing=None) for pod in pods) if seen.cause]
-            job = await self.api.get(f"{self._jobs()}/{name}")
+            refused = {"fieldSelector": f"involvedObject.name={name},reason=FailedCreate"}
+            events, _ = await self.api.list(collection("v1", "Event", namespace=self.site.namespace), params=refused)
         except (ClusterUnreachable, ClusterRefused) as error:
             return str(error)
-        told = [str(c.get("message", "")) for c in ((job or {}).get("status") or {}).get("conditions") or []]
+        told = [str(event.get("message", "")) for event in events]
         return next(iter((*causes, *filter(None, told))), "the cluster tells no cause" if pods else "no pod was made")
 
     async def _pods(self, name: str) -> list[JsonObject]:

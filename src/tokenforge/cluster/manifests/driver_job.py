@@ -106,7 +106,7 @@ def _secrets(site: Site) -> list[JsonObject]:
         "AWS_SECRET_ACCESS_KEY": "secret_access_key",
     }
     return [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": site.artifacts, "key": key}}}
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": site.artifacts, "key": key, "optional": key != "url"}}}
         for name, key in keys.items()
     ]
 
