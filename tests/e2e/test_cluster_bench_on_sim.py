@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 from cluster_rig import Cluster, cluster
-from platform_rig import Up, up, wait_for, words_of
+from own_children import words_of
+from platform_rig import Up, up, wait_for
 from s3_rig import S3
 
 PACE = {"drain_s": 2, "leave_s": 0, "start_s": 60}

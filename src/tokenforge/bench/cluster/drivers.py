@@ -32,7 +32,7 @@ from tokenforge.bench.cluster.messages import (
     say,
 )
 from tokenforge.bench.cluster.pods import DriverPods
-from tokenforge.bench.cluster.shares import most_s, share_bytes
+from tokenforge.bench.cluster.shares import cut_of, most_s, share_bytes
 from tokenforge.bench.driver.clock_offset import Offset, Round, offset_of
 from tokenforge.bench.driver.job import DriveJob, DriveResult, DriverFailed, DriverLost, Progress
 from tokenforge.bench.driver.offer import journal_path, merged, process_count
@@ -62,11 +62,11 @@ class ClusterDrivers:
         name = self.new_name()
         shelf = self.shelf_of(name)
         offered = _Offered(job=job, name=name, shelf=shelf, pods=self.pods, limit_s=self.ready_limit_s)
-        pulse = asyncio.create_task(pulse(shelf))
+        beating = asyncio.create_task(pulse(shelf))
         try:
             return await offered.run(on_progress)
         finally:
-            pulse.cancel()
+            beating.cancel()
             await asyncio.shield(self._clear(name, shelf))
 
     async def clear(self) -> None:
@@ -253,10 +253,9 @@ class _Offered:
         progress = await asyncio.to_thread(watcher.look, elapsed_s=(time.monotonic_ns() - origin_ns) / 1e9)
         if on_progress is not None:
             on_progress(progress)
-        cut = [beat.stopped_early for beat in watcher.beats if beat.stopped_early]
-        if cut or len(watcher.beats) != len(journals) or not all(beat.final for beat in watcher.beats):
+        if len(watcher.beats) != len(journals) or any(beat.stopped_early or not beat.final for beat in watcher.beats):
             raise DriverLost(
-                f"a driver pod was ended before its plan was done: {cut[0] if cut else 'its journal is cut'}"
+                await asyncio.to_thread(cut_of, journals, [seat.pod for _, seat in sorted(self.seats.items())])
             )
         scheduling = ", ".join(sorted({seat.scheduling for seat in self.seats.values()}))
         result = await asyncio.to_thread(

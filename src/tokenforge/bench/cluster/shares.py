@@ -1,10 +1,13 @@
-"""A pod's share of a trial as the file that its driver reads, and how long a trial may take."""
+"""A pod's share of a trial: the file that its driver reads, how long it may take, what its journal says of its end."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenforge.bench.cluster.pod import JOURNAL
 from tokenforge.bench.driver.job import DriveJob
+from tokenforge.bench.driver.offer import write_share
+from tokenforge.bench.driver.reading import Watcher
 
 _DAY_S = 86_400.0
 
@@ -12,7 +15,7 @@ _DAY_S = 86_400.0
 def share_bytes(job: DriveJob, number: int) -> bytes:
     """The job of the pod of that number."""
     file = io.BytesIO()
-    writeshare_bytes(job, number, journal=Path(JOURNAL), file=file)
+    write_share(job, number, journal=Path(JOURNAL), file=file)
     return file.getvalue()
 
 
@@ -23,3 +26,14 @@ def most_s(job: DriveJob) -> float:
     if known_s is None or any(request.after is not None for request in job.plan.requests):
         return _DAY_S
     return known_s + job.request_timeout_s + job.drain_s + 120.0
+
+
+def cut_of(journals: Sequence[Path], pods: Sequence[str]) -> str:
+    """Which pod's journal says that its plan was not done."""
+    for pod, journal in zip(pods, journals, strict=True):
+        alone = Watcher([journal])
+        alone.look(elapsed_s=0.0)
+        if not alone.beats or alone.beats[0].stopped_early or not alone.beats[0].final:
+            why = alone.beats[0].stopped_early if alone.beats else ""
+            return f"driver pod {pod} was ended before its plan was done: {why or 'its journal is cut'}"
+    return "a driver pod was ended before its plan was done"
