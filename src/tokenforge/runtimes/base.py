@@ -119,8 +119,9 @@ class RuntimePlug:
     load, per accelerator. `build` makes the Runtime (and may import the engine). `check` raises InvalidInput for engine
     arguments that cannot be used, where that is known without the engine. `is_elsewhere`: with these arguments the
     model is on a server that runs already, so none is needed here. `share_arg` is the engine argument that says how
-    much of a GPU's memory the engine fills (a share, 0 to 1); empty where there is none. `follow` is one machine's part of an engine on
-    several, led from another: it returns when the engine ends; None for runtimes that stay on one machine.
+    much of a GPU's memory the engine fills (a share, 0 to 1); empty where there is none. `follow` is one
+    machine's part of an engine on several, led from another: it returns when the engine ends; None for runtimes that
+    stay on one machine.
     """
 
     name: str
