@@ -11,7 +11,8 @@ import pytest
 
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.control.bench_places import BenchPlaces
-from tokenforge.domain.errors import LeaseLost, RunInterrupted, StoreFailed, WorkerFailed
+from tokenforge.domain.deployment_state import Condition
+from tokenforge.domain.errors import LeaseLost, NotEnoughGpus, RunInterrupted, StoreFailed, WorkerFailed
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
 from tokenforge.store.base import Deployments, Lease
 from tokenforge.store.sql.store import Store, open_store
@@ -69,6 +70,21 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     )  # fmt: skip
     yield Place(store, lease, places)
     await store.close()
+
+
+async def test_engines_that_find_no_gpu_are_told_with_who_holds_them_and_what_to_write(place: Place) -> None:
+    waiting = asyncio.create_task(
+        replace(place.places, gpu_limit_s=0.0).of(QUEUED, held=place.held, stop=place.stop)
+    )  # fmt: skip
+    async with asyncio.timeout(10):
+        while not (made := await place.store.deployments.list()):  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.01)
+    healthy = Condition(type="Healthy", is_true=False, reason="InsufficientGPU", message="0 is held by a", since="")
+    observed = replace(made[0].observed, generation=1, conditions=(healthy,))
+    await place.store.observations.observe(made[0].id, observed, lease=place.lease)
+    with pytest.raises(NotEnoughGpus, match=r"has no GPU: 0 is held by a.*order: sequential"):
+        async with asyncio.timeout(10):
+            await waiting
 
 
 async def test_a_deployment_that_does_not_come_in_time_is_told(place: Place) -> None:

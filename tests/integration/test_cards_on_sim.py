@@ -15,21 +15,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from card_control import card_control
 
 from tokenforge.cluster.fleet_files import FleetFiles
-from tokenforge.cluster.local_fleet import LocalFleet, end_fleet
-from tokenforge.control.cards import Card
-from tokenforge.control.loop import Control
-from tokenforge.control.preparations import Preparations
-from tokenforge.control.prepare import Prepared, cards_asked
+from tokenforge.cluster.local_fleet import end_fleet
 from tokenforge.domain.benchmark import Resources
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.model import parse_model
-from tokenforge.domain.runtime import Accelerator, parse_runtime
-from tokenforge.domain.worker import RuntimeSpec
+from tokenforge.domain.runtime import parse_runtime
 from tokenforge.models.synthetic import make_synthetic
 from tokenforge.protocol.worker_spec import worker_spec_from_json
-from tokenforge.runtimes.registry import find_plug
 from tokenforge.store.sql.store import Store, open_store
 
 LIMIT_S = 60.0
@@ -50,17 +45,13 @@ class Machine:
     running: asyncio.Task[None] | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     shared: list[str] = field(default_factory=list)
+    pids: set[int] = field(default_factory=set)
 
     def begin(self) -> None:
         """Start a control process of its own name."""
-        owner, numbers = f"c{next(self.owners)}", itertools.count()
-        control = Control(
-            deployments=self.store.deployments, observations=self.store.observations, events=self.store.events,
-            leases=self.store.leases, demands=self.store.demands, fleet=LocalFleet(folder=self.folder),
-            preparations=Preparations(work=lambda spec, _: self.prepared(spec)), owner=owner,
-            new_id=lambda: f"{owner}-{next(numbers)}", free_bytes=lambda: 64 * 2.0**30, drain_s=0.2, tick_s=0.02,
-            read_cards=lambda: [Card(id=f"GPU-sim-{n}", number=n, name="simulated") for n in range(self.cards)],
-        )  # fmt: skip
+        control = card_control(
+            self.store, folder=self.folder, model=self.model, cards=self.cards, owner=f"c{next(self.owners)}"
+        )
         self.stop = asyncio.Event()
         self.running = asyncio.create_task(control.run(self.stop))
 
@@ -69,12 +60,6 @@ class Machine:
         self.stop.set()
         assert self.running is not None
         await self.running
-
-    def prepared(self, spec: DeploymentSpec) -> Prepared:
-        """What control would prepare on a machine with GPUs."""
-        runtime = RuntimeSpec(runtime="sim", model_path=str(self.model), served_name="m", engine_args=spec.engine_args)
-        cards = cards_asked(spec, find_plug("sim"), accelerator=Accelerator.CUDA, is_engine=False)
-        return Prepared(runtime=runtime, python=Path(sys.executable), process_env=dict(os.environ), cards=cards)
 
     async def deploy(self, identity: str = "d", **changes: object) -> None:
         """Ask for a deployment, named like its id."""
@@ -96,6 +81,7 @@ class Machine:
         found = {}
         for entry in FleetFiles(self.folder).entries():
             if entry.process is not None:
+                self.pids.add(entry.process.pid)
                 try:
                     process = psutil.Process(entry.process.pid)
                     if process.status() != psutil.STATUS_ZOMBIE:
@@ -129,9 +115,9 @@ async def machine(tmp_path: Path, model: Path) -> AsyncIterator[Machine]:
     yield made
     await made.end()
     await store.close()
-    pids = [entry.process.pid for entry in FleetFiles(made.folder).entries() if entry.process is not None]
+    made.cards_by_pid()
     await asyncio.to_thread(end_fleet, made.folder, limit_s=0.0)
-    for pid in pids:
+    for pid in made.pids:  # a control that is followed by another leaves its children to this process
         try:
             await asyncio.to_thread(os.waitpid, pid, 0)
         except ChildProcessError:
@@ -164,17 +150,37 @@ async def test_a_replica_that_asks_for_two_is_told_both_and_one_that_asks_none_i
 
 
 async def test_a_new_control_knows_which_cards_are_held(machine: Machine) -> None:
-    machine.cards = 3
     await machine.deploy(replicas=2)
     await machine.until(is_ready)
     before = machine.cards_by_pid()
     await machine.end()
+    machine.cards = 3
     machine.begin()
     await machine.change(replicas=3)
     await machine.until(is_ready)
     after = machine.cards_by_pid()
     assert before.items() < after.items()
     assert sorted(after.values()) == ["0", "1", "2"]
+
+
+async def test_a_control_that_is_killed_in_the_midst_of_a_change_is_followed_by_one_that_ends_it(
+    machine: Machine, tmp_path: Path
+) -> None:
+    await machine.deploy(replicas=2)
+    await machine.until(is_ready)
+    before = machine.cards_by_pid()
+    await machine.end()
+    script = Path(__file__).with_name("card_control.py")
+    words = [str(tmp_path / "store.db"), str(machine.folder), str(machine.model), str(machine.cards), "killed"]
+    killed = await asyncio.create_subprocess_exec(sys.executable, str(script), *words)
+    await machine.change(revision="2")
+    await machine.until(lambda _: bool(machine.cards_by_pid().keys() - before.keys()))
+    killed.kill()
+    await killed.wait()
+    machine.begin()
+    await machine.until(lambda seen: seen.is_ready and not before.keys() & machine.cards_by_pid().keys())
+    assert sorted(machine.cards_by_pid().values()) == ["0", "1"]
+    assert machine.shared == []
 
 
 async def test_a_change_without_a_free_card_goes_card_by_card(machine: Machine) -> None:

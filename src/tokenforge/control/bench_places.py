@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tokenforge.control.remainder import remainder, withdrawn
 from tokenforge.domain.benchmark import Benchmark, Order
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
-from tokenforge.domain.errors import RunInterrupted, WorkerFailed
+from tokenforge.domain.errors import NotEnoughGpus, RunInterrupted, WorkerFailed
 from tokenforge.domain.model import ModelRef
 from tokenforge.domain.queued import QueuedBenchmark
 from tokenforge.domain.run import RunStatus
@@ -24,6 +24,9 @@ MOST_FAILURES = 3
 """Failed starts in a row of a deployment after which its benchmark fails."""
 
 READY_LIMIT_S = 3600.0
+GPU_LIMIT_S = 60.0
+"""How long it is waited for GPUs that others hold: those that end leave theirs by then, and the benchmark's own engines
+never do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class BenchPlaces:
     new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     ready_limit_s: float = READY_LIMIT_S
+    gpu_limit_s: float = GPU_LIMIT_S
     admit: Admit | None = None
 
     async def of(
@@ -48,7 +52,8 @@ class BenchPlaces:
     ) -> list[Mapping[str, str]] | None:
         """Where the load goes, once all is ready; None when one of its runs was cancelled meanwhile.
 
-        `held` is the lease, or raises LeaseLost. Raises RunInterrupted on `stop`, WorkerFailed when one does not come.
+        `held` is the lease, or raises LeaseLost. Raises RunInterrupted on `stop`, WorkerFailed when one does not come,
+        NotEnoughGpus when others hold the GPUs it needs.
         """
         benchmark = parse_benchmark(remainder(queued), formats=self.formats)
         if benchmark.order is Order.SEQUENTIAL:
@@ -110,12 +115,16 @@ class BenchPlaces:
     ) -> bool:
         """Wait; False when a run was cancelled."""
         until_s = self.clock() + self.ready_limit_s
+        short_s: float | None = None
         while True:
             held()
             there = [await self.deployments.get(identity) for identity in wanted]
             if all(deployment.is_ready for deployment in there):
                 return True
+            short_s = (short_s or self.clock()) if any(map(_lacks_gpus, there)) else None
+            is_short = short_s is not None and self.clock() - short_s > self.gpu_limit_s
             for deployment in there:
+                _require_gpus(deployment, is_late=is_short)
                 _require_hope(deployment, is_late=self.clock() > until_s, limit_s=self.ready_limit_s)
             if withdrawn(await self.benchmarks.get(queued.id)) != withdrawn(queued):
                 return False
@@ -132,6 +141,19 @@ class BenchPlaces:
 def _is_steady(there: DeploymentSpec) -> bool:
     """Whether its replicas stay as they are while a benchmark is measured: none may come or go by the load itself."""
     return there.replicas > 0 and there.autoscale is None
+
+
+def _lacks_gpus(deployment: Deployment) -> bool:
+    healthy = deployment.observed.condition("Healthy")
+    return not deployment.is_ready and healthy is not None and healthy.reason == "InsufficientGPU"
+
+
+def _require_gpus(deployment: Deployment, *, is_late: bool) -> None:
+    """Raise NotEnoughGpus, with who holds them, when they do not become free."""
+    healthy = deployment.observed.condition("Healthy")
+    if is_late and healthy is not None and _lacks_gpus(deployment):
+        hint = "Write order: sequential, give each engine a share of a GPU's memory, or delete what holds them"
+        raise NotEnoughGpus(f"deployment {deployment.spec.name} has no GPU: {healthy.message}", hint=hint)
 
 
 def _require_hope(deployment: Deployment, *, is_late: bool, limit_s: float) -> None:
