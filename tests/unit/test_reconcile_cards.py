@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_reconcile import SPEC, Stage
 
 from tokenforge.control.cards import Card, CardsAsked, CardView, Hold
-from tokenforge.control.decision import Start, Stop, World
+from tokenforge.control.decision import TEMPLATE_LABEL, Start, Stop, World
 from tokenforge.domain.deployment_state import Phase
 from tokenforge.protocol.worker_spec import WorkerPhase
 
@@ -141,3 +143,36 @@ def test_a_killed_replica_is_replaced_on_its_own_card_in_the_same_turn() -> None
     stage.fleet.die("w0")
     assert Start(SPEC.template) in stage.turn()
     assert stage.holds["w1"] == "GPU-0"
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["replicas", "revision", "kill", "others", "turn"]), st.integers(0, 4)), max_size=12
+)
+
+
+@given(st.integers(1, 4), STEPS)
+@settings(max_examples=25, deadline=None)
+def test_whatever_happens_no_card_is_held_twice_and_in_the_end_all_that_fit_are_of_the_newest_spec(
+    cards: int, steps: list[tuple[str, int]]
+) -> None:
+    stage = CardStage(cards=cards)
+    stage.settle(4)
+    for number, (what, value) in enumerate(steps):
+        living = [name for name in stage.fleet.workers if stage.is_held(name)]
+        if what == "replicas":
+            stage.want(replicas=value)
+        elif what == "revision":
+            stage.want(revision=str(number))
+        elif what == "kill" and living:
+            stage.fleet.die(living[value % len(living)])
+        elif what == "others":
+            stage.others = min(value, cards - len(living)) if living else min(value, cards)
+        stage.settle(2)
+        held = [stage.holds[name] for name in stage.fleet.workers if stage.is_held(name)]
+        assert len(held) == len(set(held))
+    stage.others = 0
+    stage.settle(80)
+    living = [worker for worker in stage.fleet.workers.values() if worker.is_alive]
+    assert {worker.labels[TEMPLATE_LABEL] for worker in living} <= {stage.deployment.spec.template}
+    assert len(living) == min(stage.deployment.spec.replicas, cards)
+    assert stage.deployment.is_ready == (0 < stage.deployment.spec.replicas <= cards)
