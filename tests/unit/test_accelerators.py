@@ -8,7 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tokenforge.bench.gpu_cards import find_cards
+from tokenforge.cli.platform_wiring import reader_of_cards
 from tokenforge.control.card_table import look_at
+from tokenforge.domain.runtime import Accelerator
+from tokenforge.settings import read_settings
 from tokenforge.telemetry.accelerators import follow_gpus, reasons_in
 from tokenforge.telemetry.gpus import chosen, find_gpus, find_usable
 
@@ -147,6 +150,24 @@ def test_control_sees_cards_with_their_memory_and_one_that_tells_none_without(mo
     assert second.number == 1
     monkeypatch.setitem(sys.modules, "pynvml", driver(refuses=frozenset({"nvmlDeviceGetMemoryInfo"})))
     assert look_at(find_usable("1"))[0].used_share is None
+
+
+@pytest.mark.parametrize(
+    ("told", "ids"), [({}, UUIDS), ({"CUDA_VISIBLE_DEVICES": "1"}, ["GPU-bbbb"]), ({"CUDA_VISIBLE_DEVICES": ""}, [])]
+)
+def test_replicas_are_given_what_this_process_may_see(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], ids: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver())
+    read = reader_of_cards(read_settings(told), Accelerator.CUDA)
+    assert read is not None
+    assert [card.id for card in read()] == ids
+
+
+def test_without_gpus_or_without_their_driver_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver(cards=0))
+    assert reader_of_cards(read_settings({}), Accelerator.CUDA) is None
+    assert reader_of_cards(read_settings({}), Accelerator.CPU) is None
 
 
 def test_reasons_are_named_by_the_bits_of_the_driver() -> None:

@@ -56,7 +56,7 @@ def make_control(
         start_limit_s=settings.start_limit_s,
         most_replicas=most_replicas(settings),
         silence_limit_s=settings.silence_limit_s,
-        read_cards=_reader_of_cards(settings, machine.accelerator),
+        read_cards=reader_of_cards(settings, machine.accelerator),
         probes=Probes(ask=partial(answers, limit_s=LIMIT_S), clock=time.monotonic),
         metrics=metrics,
         observing=settings.observing,
@@ -89,7 +89,7 @@ def make_executor(settings: Settings, store: Store, control: Control) -> Executo
     )
 
 
-def _reader_of_cards(settings: Settings, accelerator: Accelerator) -> ReadCards | None:
+def reader_of_cards(settings: Settings, accelerator: Accelerator) -> ReadCards | None:
     """What tells of this machine's GPUs; None without any, and where their driver cannot be asked."""
     if accelerator is Accelerator.CPU:
         return None
