@@ -172,7 +172,7 @@ def test_whatever_happens_no_card_is_held_twice_and_in_the_end_all_that_fit_are_
         assert len(held) == len(set(held))
     stage.others = 0
     stage.settle(80)
-    living = [worker for worker in stage.fleet.workers.values() if worker.is_alive]
-    assert {worker.labels[TEMPLATE_LABEL] for worker in living} <= {stage.deployment.spec.template}
-    assert len(living) == min(stage.deployment.spec.replicas, cards)
+    alive = [worker for worker in stage.fleet.workers.values() if worker.is_alive]
+    assert {worker.labels[TEMPLATE_LABEL] for worker in alive} <= {stage.deployment.spec.template}
+    assert len(alive) == min(stage.deployment.spec.replicas, cards)
     assert stage.deployment.is_ready == (0 < stage.deployment.spec.replicas <= cards)
