@@ -135,6 +135,7 @@ def test_a_shortage_says_what_is_asked_what_is_there_and_who_holds_it() -> None:
     assert "asks 2 GPUs, 0 of 2 here are free" in text
     assert "0 is held by big-1" in text
     assert "1 has 50% of its memory in use by processes that are not of this server" in text
+    assert "have the engine fill less than 90% of a GPU" in text
 
 
 def test_more_than_there_are_or_another_kind_can_never_be_given() -> None:

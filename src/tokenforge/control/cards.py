@@ -121,6 +121,8 @@ class CardView:
             return NotEnoughGpus(f"{asked}, this machine has {len(fit)} such; its GPUs: {there}", hint=hint)
         taken = "; ".join(f"{_place(card)} {self._holder(card)}" for card in fit if not self._has_room(card))
         hint = "It starts once they are free: delete a deployment or lower its replicas"
+        if any(not self._on(card) and not self._has_room(card) for card in fit):
+            hint += f"; or have the engine fill less than {self.asked.share:.0%} of a GPU, by its own argument"
         there = f"{free} of {len(fit)} here {'is' if free == 1 else 'are'} free"
         return NotEnoughGpus(f"{asked}, {there}: {taken}", hint=hint)
 
