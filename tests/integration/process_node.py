@@ -57,6 +57,8 @@ class ProcessNode:
                 pod.kill()
             for task in self._tasks:
                 task.cancel()
+            ending = [pod.process.wait() for pod in self._pods.values() if pod.process is not None]
+            await asyncio.gather(*ending, return_exceptions=True)
 
     def _see(self, value: JsonObject) -> None:
         uid = value["metadata"]["uid"]
