@@ -76,8 +76,9 @@ def _group(spec: ReplicaSpec, settings: Settings) -> Group | None:
     if spec.nodes == 1:
         return None
     if settings.group is None:
-        hint = "such a pod is one of a LeaderWorkerSet, whose controller sets it"
-        fault = Fault(field="LWS_LEADER_ADDRESS", value=None, message="is not set", hint=hint)
+        hint = "such a pod is one of a LeaderWorkerSet, whose controller sets them"
+        name = "LWS_LEADER_ADDRESS and LWS_WORKER_INDEX"
+        fault = Fault(field=name, value=None, message="do not say which pod of the group this is", hint=hint)
         raise InvalidInput([fault], source="environment")
     rank, leader = settings.group
     return Group(nodes=spec.nodes, rank=rank, leader=leader, pipeline_parallel=spec.pipeline_parallel)
