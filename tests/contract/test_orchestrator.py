@@ -189,6 +189,20 @@ async def test_a_field_that_is_not_wanted_any_more_is_gone(stage: Stage) -> None
     assert live["spec"]["template"]["spec"]["nodeSelector"] == node
 
 
+@pytest.mark.parametrize(
+    ("metrics", "is_there"),
+    [(None, False), ((), False), (("other",), False), (("other", "tokenforge_requests_running"), True)],
+)
+async def test_a_cluster_scales_itself_only_by_a_metric_that_it_serves(
+    stage: Stage, metrics: tuple[str, ...] | None, is_there: bool
+) -> None:
+    if stage.server is None:
+        pytest.skip("an adapter of metrics is not built here")
+    stage.server.metrics = metrics
+    features = await read_features(stage.place.node.api, stage.place.site)
+    assert features.has_autoscale_metric is is_there
+
+
 async def test_who_scales_changes_without_a_jump_in_the_number(stage: Stage) -> None:
     """From control to the cluster's autoscaler and back; the metric comes and goes as an adapter that is installed."""
     metric = Features(has_autoscale_metric=True, **_known(stage))

@@ -28,7 +28,8 @@ class KubeServer:
     """`admit` may raise Refusal for an object that is about to be written. `requests` counts by method and path.
 
     `absent` are versions of kinds that this server does not know. `too_new`: it says of every version that it has not
-    come to it yet, as one does whose watch cache is younger than its answers were.
+    come to it yet, as one does whose watch cache is younger than its answers were. `metrics` are those of pods that an
+    adapter serves: None for no adapter, an empty tuple for one that is down.
     """
 
     def __init__(self, store: KubeStore) -> None:
@@ -38,6 +39,7 @@ class KubeServer:
         self.watches = 0
         self.absent: set[str] = set()
         self.too_new = False
+        self.metrics: tuple[str, ...] | None = None
         self.is_failing = False
         self.port = 0
         self._watchers: set[asyncio.Task[Any]] = set()
@@ -82,6 +84,8 @@ class KubeServer:
         if request.path == "/version":
             return web.json_response({"major": "1", "minor": "36"})
         version, namespace, plural, name, sub = _parsed(request.path)
+        if version == "custom.metrics.k8s.io/v1beta1" and self.metrics is not None:
+            return self._metrics()
         if version not in SERVED or version in self.absent:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         if not plural:
@@ -95,6 +99,13 @@ class KubeServer:
         if request.method == "DELETE":
             return await self._delete(request, key)
         return await self._write(request, key, is_status=sub == "status")
+
+    def _metrics(self) -> web.Response:
+        """What an adapter of metrics serves; without any it is down, as far as this server can tell."""
+        if not self.metrics:
+            return web.Response(status=503, text="service unavailable")
+        kinds = [{"name": f"{of}/{name}"} for name in self.metrics for of in ("pods", "namespaces")]
+        return web.json_response({"kind": "APIResourceList", "resources": kinds})
 
     async def _on_collection(self, request: web.Request, collection: str, namespace: str) -> web.StreamResponse:
         if request.query.get("watch") == "true":

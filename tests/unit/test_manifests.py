@@ -27,6 +27,7 @@ from tokenforge.domain.deployment_state import Observed, Scaling
 from tokenforge.domain.errors import InvalidInput
 from tokenforge.domain.model import parse_model
 from tokenforge.protocol.worker_spec import replica_spec_from_json
+from tokenforge.telemetry.catalogue.engine import RUNNING
 from tokenforge.worker.host import CLOSE_LIMIT_S
 
 NEWEST = ".".join(kubernetes_validate.latest_version().split(".")[:2])
@@ -161,6 +162,10 @@ def test_who_scales_owns_the_number_of_replicas() -> None:
     scaled = made(GPU_SPEC, site=RICH_SITE, features=RICH)
     assert "replicas" not in scaled.workload["spec"]
     assert of_kind(scaled, "HorizontalPodAutoscaler")["spec"]["minReplicas"] == 1
+
+
+def test_the_metric_that_a_site_scales_by_is_one_that_workers_have() -> None:
+    assert Site().autoscale_metric == RUNNING.name
 
 
 def test_nothing_scales_by_a_metric_that_is_not_there() -> None:
