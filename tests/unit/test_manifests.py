@@ -165,7 +165,7 @@ def test_who_scales_owns_the_number_of_replicas() -> None:
 
 
 def test_the_metric_that_a_site_scales_by_is_one_that_workers_have() -> None:
-    assert Site().autoscale_metric == RUNNING.name
+    assert Site().autoscale_metric == RUNNING.full_name
 
 
 def test_nothing_scales_by_a_metric_that_is_not_there() -> None:
