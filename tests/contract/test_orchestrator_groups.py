@@ -13,7 +13,7 @@ from placement_rigs import twin_place
 from tokenforge.cluster.base import Standing
 from tokenforge.domain.benchmark import Resources
 from tokenforge.domain.deployment import Deployment
-from tokenforge.domain.errors import InvalidInput
+from tokenforge.domain.errors import ClusterRefused, InvalidInput
 from tokenforge.domain.runtime import parse_runtime
 from tokenforge.protocol.worker_spec import WorkerPhase
 
@@ -134,6 +134,21 @@ async def test_another_look_finds_groups_before_anything_is_applied(stage: Stage
         assert found is not None
         await other.remove(deployment.id)
         await stage.until(deployment, lambda standing: standing is None)
+    finally:
+        await other.close()
+
+
+async def test_a_role_without_the_right_to_groups_serves_the_rest(stage: Stage) -> None:
+    assert stage.server is not None
+    stage.server.forbidden.add("leaderworkerset.x-k8s.io/v1/leaderworkersets")
+    other = stage.place.orchestrator()
+    there = replace(stage, orchestrator=other)
+    try:
+        with pytest.raises(ClusterRefused, match="leaderworkersets is forbidden") as caught:
+            await other.apply(wide(stage))
+        assert caught.value.code == "cluster_forbidden"
+        await there.apply(stage.deployment(identity="0190aaaa-0002"))
+        await there.until(stage.deployment(identity="0190aaaa-0002"), serves(1))
     finally:
         await other.close()
 

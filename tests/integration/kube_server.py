@@ -27,9 +27,10 @@ _BOOKMARK_S = 1.0
 class KubeServer:
     """`admit` may raise Refusal for an object that is about to be written. `requests` counts by method and path.
 
-    `absent` are versions of kinds that this server does not know. `too_new`: it says of every version that it has not
-    come to it yet, as one does whose watch cache is younger than its answers were. `metrics` are those of pods that an
-    adapter serves: None for no adapter, an empty tuple for one that is down.
+    `absent` are versions of kinds that this server does not know, `forbidden` collections that nobody may touch.
+    `too_new`: it says of every version that it has not come to it yet, as one does whose watch cache is younger than
+    its answers were. `metrics` are those of pods that an adapter serves: None for no adapter, an empty tuple for one
+    that is down.
     """
 
     def __init__(self, store: KubeStore) -> None:
@@ -38,6 +39,7 @@ class KubeServer:
         self.requests: list[tuple[str, str]] = []
         self.watches = 0
         self.absent: set[str] = set()
+        self.forbidden: set[str] = set()
         self.too_new = False
         self.metrics: tuple[str, ...] | None = None
         self.is_failing = False
@@ -91,6 +93,8 @@ class KubeServer:
         if not plural:
             return web.json_response({"kind": "APIResourceList", "resources": [{"name": n} for n in SERVED[version]]})
         collection = f"{version}/{plural}"
+        if collection in self.forbidden:
+            raise Refusal(403, "Forbidden", f'{plural} is forbidden: User "u" cannot list resource "{plural}"')
         if not name:
             return await self._on_collection(request, collection, namespace)
         key = (collection, namespace, name)

@@ -46,6 +46,7 @@ RESYNC_S = 600.0
 """How often all objects are made again though nothing seems to have changed."""
 
 _FEATURES_S = 300.0
+_OF_GROUPS = ("groups", "refusals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class KubernetesOrchestrator:
         """Every deployment of which a workload or a pod is there."""
         if self._features is None:
             await self._read_features()
-        unsynced = [one for one in self._reflectors.values() if not one.is_synced]
+        unsynced = [one for name, one in self._reflectors.items() if not one.is_synced and not _is_closed(name, one)]
         if unsynced or not self._reflectors:
             cause = next((one.trouble for one in unsynced if one.trouble is not None), None)
             if isinstance(cause, ClusterRefused):
@@ -267,3 +268,8 @@ class KubernetesOrchestrator:
             trouble=None if cause is None else ClusterRefused(cause[1], code=cause[0], status=403),
             is_ending="deletionTimestamp" in meta,
         )
+
+
+def _is_closed(name: str, reflector: Reflector) -> bool:
+    """Whether it looks for groups of pods and may not: a role without that right serves all that needs no groups."""
+    return name in _OF_GROUPS and isinstance(reflector.trouble, ClusterRefused)
