@@ -2,6 +2,8 @@
 
 import numpy as np
 from capacity_server import TRUE_CAPACITY, naive_capacity, search, ttft_s
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tokenforge.analysis.capacity_search import Probe, SearchRules, next_probe, read_capacity
 
@@ -52,6 +54,14 @@ def test_a_server_that_never_meets_the_limits_is_told_with_its_numbers() -> None
     assert found.value is None
     assert "cannot meet the limits: at 0.1 req/s" in (found.note or "")
     assert "25.0%" in (found.note or "")
+
+
+@given(st.lists(st.tuples(st.sampled_from([4.0, 5.0, 6.0, 7.0, 8.0]), st.integers(800, 1000)), min_size=2, max_size=9))
+@example([(4.0, 960), (5.0, 940), (6.0, 990), (7.0, 900)])
+def test_the_value_lies_between_what_was_shown_to_hold_and_what_was_not(seen: list[tuple[float, int]]) -> None:
+    found = read_capacity(RULES, [probe(rate, good / 1000) for rate, good in seen])
+    low, high = found.low or 0.0, found.high or np.inf
+    assert found.value is None or low > high or low <= found.value <= high
 
 
 def test_the_fit_never_rises_and_crosses_the_target_at_the_value() -> None:

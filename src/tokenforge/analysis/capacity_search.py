@@ -79,7 +79,7 @@ class RatePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """Requests/s within the limits. `value` is the fitted root; `low` was shown to hold, `high` shown not to.
+    """Requests/s within the limits. `value` is the fitted root, kept within `low` (shown to hold) and `high` (shown not to).
 
     Absent is None, and then `note` says why. `fit` are (rate, attainment) of the isotonic fit.
     """
@@ -119,8 +119,8 @@ def read_capacity(rules: SearchRules, probes: Sequence[Probe]) -> Capacity:
     fit = _fit(points, rules.attainment)
     holding = [one.rate for number, one in enumerate(points) if _proved(points[number:]) >= rules.attainment]
     failing = [one.rate for number, one in enumerate(points) if _disproved(points[: number + 1]) < rules.attainment]
-    value = _root(fit, rules.attainment)
     low, high = max(holding, default=None), min(failing, default=None)
+    value = _within(_root(fit, rules.attainment), low, high)
     note = _note(rules, value, low, points)
     return Capacity(value=value, low=low, high=high, note=note, points=points, fit=fit)
 
@@ -220,6 +220,15 @@ def _root(fit: Sequence[tuple[float, float]], target: float) -> float | None:
             part = (above - target) / (above - below)
             return float(left * (right / left) ** part)
     return None
+
+
+def _within(value: float | None, low: float | None, high: float | None) -> float | None:
+    """The root, no lower than a rate that was shown to hold and no higher than one that was shown not to.
+
+    The fit's flat stretches are drawn to their centres, which may lie beyond. Where the two contradict each other it stays.
+    """
+    least, most = low or 0.0, high or math.inf
+    return value if value is None or least > most else min(max(value, least), most)
 
 
 def _proved(points: Sequence[RatePoint]) -> float:
