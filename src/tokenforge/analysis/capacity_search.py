@@ -79,7 +79,7 @@ class RatePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """Requests/s within the limits. `value` is the fitted root, kept within `low` (shown to hold) and `high` (shown not to).
+    """Requests/s within the limits. `value` is the fitted root, kept within `low` (shown to hold) and `high` (not).
 
     Absent is None, and then `note` says why. `fit` are (rate, attainment) of the isotonic fit.
     """
@@ -225,7 +225,7 @@ def _root(fit: Sequence[tuple[float, float]], target: float) -> float | None:
 def _within(value: float | None, low: float | None, high: float | None) -> float | None:
     """The root, no lower than a rate that was shown to hold and no higher than one that was shown not to.
 
-    The fit's flat stretches are drawn to their centres, which may lie beyond. Where the two contradict each other it stays.
+    The fit's flat stretches are drawn to their centres, which may lie beyond. Where both contradict, it stays.
     """
     least, most = low or 0.0, high or math.inf
     return value if value is None or least > most else min(max(value, least), most)
