@@ -111,8 +111,10 @@ async def _watch(running: Running, struck: list[Strike]) -> None:
             looked_s = time.time()
             led_since_s = max((one.at_s for one in struck if one.kind == "control"), default=0.0)
             if not await fault_of(running, DEPLOYMENTS, since_s=led_since_s):
+                whole_s = time.time()  # a call to a gateway that is being started ends when it is there
                 for strike in open_ones:
-                    strike.whole_s = looked_s if strike.at_s <= looked_s else None
+                    if strike.at_s <= looked_s:
+                        strike.looked_s, strike.whole_s = looked_s, whole_s
         await asyncio.sleep(_LOOK_S)
 
 

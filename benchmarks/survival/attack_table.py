@@ -1,11 +1,12 @@
 """What an attack came to, as text: a row for each kill, then the sums."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 
 from survival.asking import Asked
-from survival.attack import Outcome, tally
+from survival.attack import RECOVERY_LIMIT_S, Outcome, tally
 from survival.strikes import KINDS, Strike, mended_s
 
 
@@ -32,6 +33,8 @@ def _sums(outcome: Outcome) -> list[str]:
         if whole:
             times = f"median {statistics.median(whole):.1f}, at most {max(whole):.1f} s"
             lines.append(f"{kind}: {len(found)} kills, whole after {times} (since the last kill {max(since):.1f} s)")
+    soon = sum((one.whole_after_s or math.inf) <= RECOVERY_LIMIT_S for one in outcome.strikes)
+    lines.append(f"within {RECOVERY_LIMIT_S:g} s of the kill itself, others or not: {soon} of {len(outcome.strikes)}")
     lines.append(f"requests: {_counts(outcome.asked)}")
     statuses = Counter(str(run["status"]) for runs in outcome.runs.values() for run in runs)
     lines.append(f"runs: {sum(statuses.values())} ({', '.join(f'{n} {name}' for name, n in sorted(statuses.items()))})")

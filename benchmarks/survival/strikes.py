@@ -18,13 +18,17 @@ _VICTIM_LIMIT_S = 15.0
 
 @dataclass(slots=True, kw_only=True)
 class Strike:
-    """One kill: its number, when (Unix seconds), whom. `whole_s`: when the platform was first whole again."""
+    """One kill: its number, when (Unix seconds), whom.
+
+    `whole_s`: when the platform was first known to be whole again; `looked_s`: when the look began that found it so.
+    """
 
     number: int
     at_s: float
     kind: str
     name: str
     whole_s: float | None = None
+    looked_s: float | None = None
 
     @property
     def whole_after_s(self) -> float | None:
@@ -34,9 +38,9 @@ class Strike:
 
 def mended_s(strike: Strike, struck: Sequence[Strike]) -> float | None:
     """How long from the last kill before the platform was whole: another one in between is a new fault."""
-    if strike.whole_s is None:
+    if strike.whole_s is None or strike.looked_s is None:
         return None
-    return strike.whole_s - max(one.at_s for one in struck if one.at_s <= strike.whole_s)
+    return strike.whole_s - max(one.at_s for one in struck if one.at_s <= strike.looked_s)
 
 
 async def strikes(running: Running, *, kills: int, seed: int, most_gap_s: float = MOST_GAP_S) -> AsyncIterator[Strike]:

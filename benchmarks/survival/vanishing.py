@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from survival.ghosts import Ghosts
 from survival.leaks import Holding, faults_of, holdings, open_requests
 from survival.running import Running, platform
@@ -18,6 +20,7 @@ SLOT_LIMIT_S = 1.0
 _START_LIMIT_S = 240.0
 _FREE_LIMIT_S = 20.0
 _SETTLE_LIMIT_S = 90.0
+_FIRST_LIMIT_S = 60.0
 _SAMPLES = 10
 _MOST_TOKENS = {"sim": 400}
 _FEWER_TOKENS = 120
@@ -66,6 +69,7 @@ async def vanish(plan: Plan, *, home: Path, say: Callable[[str], None]) -> Outco
         if status != 202:
             raise RuntimeError(f"the deployment was refused with {status}: {answer}")
         await until_whole(running, [wanted], since_s=0.0, limit_s=_START_LIMIT_S)
+        await _ask_once(running, plan.runtime)
         outcome.before = await holdings(running)
         say(f"warm-up, {plan.warm_up_s:g} s")
         await _ghosts(running, plan, seed=plan.seed + 1).haunt(plan.warm_up_s)
@@ -86,6 +90,16 @@ async def vanish(plan: Plan, *, home: Path, say: Callable[[str], None]) -> Outco
     if ghosts.refused:
         outcome.faults.append(f"{ghosts.refused} connections were refused")
     return outcome
+
+
+async def _ask_once(running: Running, runtime: str) -> None:
+    """One whole request: an engine may begin a part of its work with the first (vLLM starts two tasks then)."""
+    body = {"model": MODEL, "runtime": runtime, "prompt": "a", "max_tokens": 1}
+    limit = aiohttp.ClientTimeout(total=_FIRST_LIMIT_S)
+    async with running.session.post(f"{running.url}/infer", json=body, timeout=limit) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"the first request was refused with {answer.status}: {await answer.text()}")
+    await _until_free(running)
 
 
 async def _sample(running: Running, memory: dict[str, list[float]], *, every_s: float) -> None:

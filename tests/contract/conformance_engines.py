@@ -1,6 +1,7 @@
 """What a real engine must do beyond the common checks: against models whose answer is known, and options it claims."""
 
 import asyncio
+import json
 
 from subject import Check, Subject, ask, greedy, read, refused, slots_are_free
 
@@ -82,6 +83,60 @@ async def tokens_that_cannot_be_scored_are_refused(subject: Subject) -> None:
     await subject.runtime.health()
 
 
+async def an_answer_fits_its_schema_and_ends_by_itself(subject: Subject) -> None:
+    """Where claimed: random weights make JSON of the values that are allowed, at any temperature, beside free text."""
+    if not subject.info.capabilities.json_schema:
+        return
+    kinds = {"enum": ['a"b', "é\n", 3]}
+    schema = {
+        "type": "object",
+        "properties": {
+            "kind": kinds, "ok": {"type": "boolean"}, "more": {"type": "array", "items": kinds, "maxItems": 2},
+        },
+        "required": ["kind", "ok", "more"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    held = [
+        Sampling(max_tokens=200, temperature=float(n % 2), seed=n, json_schema=json.dumps(schema)) for n in range(4)
+    ]
+    *answers, free = await asyncio.gather(
+        *(read(subject, subject.prompt(n), sampling) for n, sampling in enumerate(held)),
+        ask(subject, subject.prompt(9), greedy(24)),
+    )
+    for answer in answers:
+        value = json.loads(answer.text)
+        assert answer.last.finish is FinishReason.STOP
+        assert list(value) == ["kind", "ok", "more"]
+        assert all(one in kinds["enum"] for one in (value["kind"], *value["more"]))
+        assert (type(value["ok"]), len(value["more"]) <= 2) == (bool, True)
+    assert free.ids == (await ask(subject, subject.prompt(9), greedy(24))).ids
+
+
+async def a_schema_is_held_to_the_last_token_that_is_allowed(subject: Subject) -> None:
+    """Where claimed: texts of a length, numbers within bounds, forms; each parses, whatever the weights say."""
+    if not subject.info.capabilities.json_schema:
+        return
+    schema = {
+        "type": "array", "minItems": 3, "maxItems": 3,
+        "items": {"anyOf": [
+            {"type": "string", "minLength": 2, "maxLength": 5}, {"type": "integer", "minimum": -3, "maximum": 12},
+            {"type": "string", "format": "uuid"}, {"type": "null"},
+        ]},
+    }  # fmt: skip
+    for n in range(4):
+        sampling = Sampling(max_tokens=300, temperature=1.0, seed=n, json_schema=json.dumps(schema))
+        answer = await read(subject, subject.prompt(n), sampling)
+        value = json.loads(answer.text)
+        assert len(value) == 3
+        assert all(_fits(one) for one in value), value
+
+
+def _fits(value: object) -> bool:
+    if isinstance(value, str):
+        return 2 <= len(value) <= 5 or len(value) == 36
+    return value is None or (isinstance(value, int) and -3 <= value <= 12)
+
+
 async def the_engine_says_what_it_is(subject: Subject) -> None:
     """Version, capacity and the facts a record needs."""
     info = subject.info
@@ -159,6 +214,8 @@ ENGINE_CHECKS: tuple[Check, ...] = (
     logprobs_come_with_every_token,
     given_tokens_are_scored_as_they_are_served,
     tokens_that_cannot_be_scored_are_refused,
+    an_answer_fits_its_schema_and_ends_by_itself,
+    a_schema_is_held_to_the_last_token_that_is_allowed,
     the_engine_says_what_it_is,
 )
 """For engines that compute, on `synthetic:tiny`."""

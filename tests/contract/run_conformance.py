@@ -33,12 +33,15 @@ from tokenforge.models.tokenizers import load_tokenizer
 from tokenforge.runtimes.base import RuntimePlug
 
 LOOP_LAG_LIMIT_S = 5.0
+START_LIMIT_S = 240.0
+"""For a start, which begins by importing the engine: on a busy machine that takes minutes, and is no fault of it."""
+
 Results = dict[str, str | None]
 
 
 async def run(plug: RuntimePlug, model: Path, engine_args: Mapping[str, object]) -> dict[str, object]:
     """Start, check, end. Each check's value is None, or what went wrong."""
-    import_lag_s, fault = await _with_loop_lag(_noted(_failed_start(plug)))
+    import_lag_s, fault = await _with_loop_lag(_noted(_failed_start(plug), limit_s=START_LIMIT_S))
     results: Results = {"a_failed_start_is_told_and_can_be_closed": fault}
     spec = RuntimeSpec(runtime=plug.name, model_path=str(model), served_name=model.name, engine_args=engine_args)
     runtime = plug.build(spec)
@@ -121,9 +124,9 @@ async def _with_loop_lag(start: Any) -> tuple[float, Any]:
     return worst, await task
 
 
-async def _noted(check: Any) -> str | None:
+async def _noted(check: Any, *, limit_s: float = CHECK_LIMIT_S) -> str | None:
     try:
-        async with asyncio.timeout(CHECK_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             await check
     except Exception:  # noqa: BLE001 - the edge of this process: every fault is a check's result
         return traceback.format_exc(limit=8)

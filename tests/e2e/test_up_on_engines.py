@@ -8,11 +8,17 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
+import pydantic
 import pytest
+from node_client import node_folder, run_node
 from platform_rig import Up, own_home, up, wait_for
+
+from tokenforge.models.synthetic import make_synthetic
+
+__all__ = ["node_folder"]
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -131,6 +137,150 @@ def test_a_seed_repeats_a_drawn_answer_on_the_engine_that_can(client: openai.Ope
     asked: Any = {"model": MODEL, "prompt": "a", "max_tokens": 20, "temperature": 1, "seed": 5}
     texts = {client.completions.create(**asked, extra_headers=on("vllm")).choices[0].text for _ in range(2)}
     assert len(texts) == 1
+
+
+def shaped(schema: object) -> Any:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+
+
+class Verdict(pydantic.BaseModel):
+    """What OpenAI's client makes a strict schema of."""
+
+    color: Literal["red", "green", "blue"]
+    is_good: bool
+    other: "Verdict | None"
+
+
+def test_an_answer_of_random_weights_fits_its_schema_whole_and_as_a_stream(client: openai.OpenAI) -> None:
+    whole = client.chat.completions.parse(
+        model=MODEL, messages=CHAT, response_format=Verdict, max_tokens=400, extra_headers=on("vllm")
+    )
+    assert isinstance(whole.choices[0].message.parsed, Verdict)
+    asked: Any = {"model": MODEL, "messages": CHAT, "max_tokens": 400, "stream": True, "extra_headers": on("vllm")}
+    events = list(client.chat.completions.create(**asked, response_format=shaped(Verdict.model_json_schema())))
+    text = "".join(event.choices[0].delta.content or "" for event in events)
+    assert Verdict.model_validate_json(text).color in ("red", "green", "blue")
+    assert (events[-1].choices[0].finish_reason, whole.choices[0].finish_reason) == ("stop", "stop")
+
+
+def test_the_client_for_node_gets_json_of_its_schema(platform: Up, node_folder: Path) -> None:
+    got = run_node("openai_schema.mjs", f"{platform.url}/v1", "none", MODEL, "vllm", folder=node_folder)
+    assert got["finish"] == ["stop", "stop"]
+    for value in (got["whole"], got["stream"]):
+        assert (value.keys(), value["color"] in ("red", "blue")) == ({"color", "sure"}, True)
+        assert type(value["sure"]) is bool
+    assert got["refused"] == {"name": "BadRequestError", "param": "response_format.json_schema.schema"}
+
+
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name, "description": "what is known of a city",
+            "parameters": {
+                "type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}, "now": {"type": "boolean"}},
+                "required": ["city", "now"], "additionalProperties": False,
+            },
+        },
+    }
+    for name in ("weather", "population")
+]  # fmt: skip
+TOOL_TEMPLATE = "{% if tools %}{{ tools | tojson }}{% endif %}{% for message in messages %}{{ message.role }}: "
+TOOL_TEMPLATE += "{{ message.content }}{{ message.tool_calls | default([], true) | tojson }}\n{% endfor %}assistant: "
+
+
+@pytest.fixture(scope="module")
+def caller(platform: Up, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model whose chat template shows tools, deployed on vLLM."""
+    folder = make_synthetic("tiny", tmp_path_factory.mktemp("models") / "caller")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": TOOL_TEMPLATE}))
+    body = {"model": str(folder), "runtime": "vllm", "name": "caller"}
+    assert platform.call("POST", "/deploy", body)[0] == 202
+    wait_for(functools.partial(is_serving, platform, "caller"), limit_s=600)
+    return str(folder)
+
+
+def test_a_call_is_made_with_arguments_that_fit_whole_and_as_a_stream(client: openai.OpenAI, caller: str) -> None:
+    named = {"type": "function", "function": {"name": "population"}}
+    for choice, names in ((named, {"population"}), ("required", {"weather", "population"})):
+        asked: Any = {"model": caller, "messages": CHAT, "max_tokens": 200, "tools": TOOLS, "tool_choice": choice}
+        made = client.chat.completions.create(**asked).choices[0]
+        (call,) = made.message.tool_calls or []
+        events = list(client.chat.completions.create(**asked, stream=True))
+        pieces = [piece for event in events for piece in event.choices[0].delta.tool_calls or []]
+        streamed = "".join(piece.function.arguments or "" for piece in pieces if piece.function)
+        assert call.type == "function"
+        assert call.function.name in names
+        for text in (call.function.arguments, streamed):
+            assert json.loads(text).keys() == {"city", "now"}
+            assert json.loads(text)["city"] in ("Oslo", "Rome")
+        assert (
+            made.finish_reason == events[-1].choices[0].finish_reason == ("stop" if choice is named else "tool_calls")
+        )
+        turns = [*CHAT, made.message.model_dump(exclude_none=True)]
+        turns.append({"role": "tool", "tool_call_id": call.id, "content": "much"})
+        after = client.chat.completions.create(
+            model=caller, messages=turns, max_tokens=4, tools=TOOLS, tool_choice="none"
+        )
+        assert after.choices[0].message.tool_calls is None
+
+
+def test_a_choice_that_no_parser_reads_and_a_template_without_tools_are_bad_requests(
+    client: openai.OpenAI, caller: str
+) -> None:
+    asked: Any = {"messages": CHAT, "max_tokens": 9, "tools": TOOLS, "extra_headers": on("vllm")}
+    with pytest.raises(openai.BadRequestError, match="cannot be left to the model"):
+        client.chat.completions.create(**asked, model=caller)
+    with pytest.raises(openai.BadRequestError, match="shows no tools"):
+        client.chat.completions.create(**asked, model=MODEL, tool_choice="required")
+
+
+def test_any_json_object_is_one_as_far_as_it_goes(client: openai.OpenAI) -> None:
+    asked: Any = {"model": MODEL, "messages": CHAT, "max_tokens": 20, "extra_headers": on("vllm")}
+    text = client.chat.completions.create(**asked, response_format={"type": "json_object"}).choices[0].message.content
+    assert (text or "").startswith("{")
+
+
+def nested(inner: Any, _: int) -> Any:
+    return {"type": "array", "items": inner}
+
+
+HOSTILE: list[Any] = [
+    {"enum": [f"value {n}" for n in range(100_000)]},
+    {"$ref": "#"},
+    {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+    {"type": "string", "pattern": "(a+)+$"},
+    {"type": "string", "pattern": "["},
+    {"type": "string", "maxLength": 10**12},
+    {"type": "array", "items": {}, "minItems": 10**9},
+    functools.reduce(nested, range(300), None),
+]
+
+
+def test_a_hostile_schema_is_a_bad_request_and_the_engine_serves_on(client: openai.OpenAI) -> None:
+    for schema in HOSTILE:
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.with_options(timeout=20).chat.completions.create(
+                model=MODEL, messages=CHAT, max_tokens=5, response_format=shaped(schema), extra_headers=on("vllm")
+            )
+        assert (refused.value.param or "").startswith("response_format.json_schema.schema")
+    largest = {
+        "type": "object",
+        "properties": {f"p{n}": {"type": ["string", "null"], "maxLength": 28 + n % 8} for n in range(250)},
+    }
+    asked: Any = {"model": MODEL, "messages": CHAT, "max_tokens": 5, "extra_headers": on("vllm")}
+    client.with_options(timeout=60).chat.completions.create(**asked, response_format=shaped(largest))
+    assert client.chat.completions.create(**asked).usage is not None
+
+
+def test_a_schema_is_refused_by_name_where_the_engine_cannot(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="runtime transformers cannot do this") as refused:
+        client.chat.completions.create(
+            model=MODEL, messages=CHAT, max_tokens=5, response_format=shaped({"type": "boolean"}),
+            extra_headers=on("transformers"),
+        )  # fmt: skip
+    assert refused.value.param == "response_format"
 
 
 def test_an_argument_that_an_engine_does_not_know_is_told_with_the_nearest_within_seconds(platform: Up) -> None:

@@ -1,6 +1,8 @@
 """The data plane on real sockets: what passes, what is tried elsewhere, what clients and workers see."""
 
 import asyncio
+import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +12,12 @@ import pytest
 from gateway_rig import GOOD, USAGE, Hanging, Rig, dropping, event, gateway, piece, refusing, streaming
 
 from tokenforge.bench.driver.exchange import gateway_ns
+from tokenforge.gateway.http.connection import Connection
+from tokenforge.gateway.http.exchange import Exchange
+from tokenforge.gateway.http.reader import RequestReader
+from tokenforge.gateway.plane import Passage
+from tokenforge.gateway.upstream_answer import UpstreamAnswer
+from tokenforge.gateway.upstream_connection import UpstreamConnection
 from tokenforge.telemetry.logs import JsonLines
 
 INFER = {"model": "synthetic:tiny", "prompt": "p", "max_tokens": 2}
@@ -262,6 +270,37 @@ async def test_connections_that_come_and_go_leave_nothing_in_flight(rig: Rig) ->
 
     await asyncio.gather(*(leave_at_random(number) for number in range(60)))
     await rig.until(lambda: rig.app.plane.in_flight == rig.app.plane.router.in_flight("d0-0") == 0)
+
+
+HELD = (Connection, RequestReader, Exchange, Passage, UpstreamConnection, UpstreamAnswer)
+
+
+def held(before: set[int]) -> list[str]:
+    """What the gateway made since for requests, and still has."""
+    made = [one for one in gc.get_objects() if isinstance(one, HELD) and id(one) not in before]
+    return [type(one).__name__ for one in made]
+
+
+async def test_who_is_gone_is_forgotten_at_once_and_not_only_when_garbage_is_collected(rig: Rig) -> None:
+    await rig.deploy(Hanging(), runtime="sim")
+    await rig.deploy(streaming(*GOOD), runtime="vllm")
+    gc.collect()
+    before = {id(one) for one in gc.get_objects() if isinstance(one, HELD)}
+    gc.disable()
+    try:
+        for number in range(12):
+            timeout = aiohttp.ClientTimeout(total=0.2)
+            runtime = "vllm" if number % 2 else "sim"
+            asked = {**ASK, "model": "nothing"} if number % 3 == 0 else ASK
+            headers = {"x-tokenforge-runtime": runtime, "connection": "close"}
+            with contextlib.suppress(TimeoutError):
+                async with rig.client.post(
+                    f"{rig.url}/v1/completions", json=asked, headers=headers, timeout=timeout
+                ) as told:
+                    await told.read()
+        await rig.until(lambda: held(before) in ([], ["UpstreamConnection"]))  # one may be kept for the next request
+    finally:
+        gc.enable()
 
 
 async def test_one_deployment_has_openais_api_to_itself(rig: Rig) -> None:

@@ -56,11 +56,13 @@ class FleetTwin:
                 info = INFO if phase is WorkerPhase.READY else None
                 self.workers[name] = replace(worker, phase=phase, url=f"http://{name}", info=info)
 
-    def die(self, name: str, *, cause: str | None = None, code: str | None = None) -> None:
+    def die(
+        self, name: str, *, cause: str | None = None, code: str | None = None, ending: str = "was killed by SIGKILL"
+    ) -> None:
         """It is gone; a cause means that it said why."""
         worker = self.workers[name]
         phase = worker.phase if cause is None else WorkerPhase.FAILED
         self.workers[name] = replace(
-            worker, is_alive=False, phase=phase, cause=cause, code=code, ending="was killed by SIGKILL",
+            worker, is_alive=False, phase=phase, cause=cause, code=code, ending=ending,
             last_words=("its last line",),
         )  # fmt: skip

@@ -7,7 +7,7 @@ from tokenforge.domain.generation import Capabilities, GenerateRequest, RuntimeI
 from tokenforge.runtimes.refusals import refuse_unfit, refuse_unknown_args
 
 NOTHING = Capabilities(stop=False, top_p=False, top_k=False)
-EVERYTHING = Capabilities(logprobs=True, seed=True, min_tokens=True, ignore_eos=True)
+EVERYTHING = Capabilities(logprobs=True, seed=True, min_tokens=True, ignore_eos=True, json_schema=True)
 
 
 def check(sampling: Sampling, *, prompt: tuple[int, ...] = (1, 2), can: Capabilities = EVERYTHING) -> None:
@@ -64,6 +64,7 @@ def test_a_value_out_of_range_is_refused(field: str, sampling: Sampling) -> None
         ("top_k", Sampling(max_tokens=1, top_k=5)),
         ("min_tokens", Sampling(max_tokens=2, min_tokens=1)),
         ("ignore_eos", Sampling(max_tokens=1, ignore_eos=True)),
+        ("response_format", Sampling(max_tokens=1, json_schema="{}")),
     ],
 )
 def test_an_option_is_refused_by_an_engine_that_lacks_it_and_passes_where_it_does_not(

@@ -86,7 +86,7 @@ def test_a_prompt_that_is_not_one_prompt_is_refused(prompt: object) -> None:
         ("best_of", 2),
         ("presence_penalty", 0.5),
         ("logit_bias", {"5": 1}),
-        ("response_format", {"type": "json_object"}),
+        ("response_format", "json_object"),
         ("tools", [{"type": "function"}]),
         ("no_such_field", 1),
         ("messages", [{"role": "user", "content": "hi"}]),

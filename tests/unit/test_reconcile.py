@@ -20,7 +20,13 @@ from tokenforge.control.decision import (
     Stop,
     World,
 )
-from tokenforge.control.reconcile import CALM_S, back_off_s, reconcile
+from tokenforge.control.reconcile import (
+    CALM_S,
+    MOST_BACK_OFF_S,
+    MOST_KILLED_BACK_OFF_S,
+    back_off_s,
+    reconcile,
+)
 from tokenforge.domain.demand import Demand
 from tokenforge.domain.deployment import Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase, can_step
@@ -151,6 +157,27 @@ def test_replicas_that_are_killed_while_they_come_up_are_replaced_at_once_and_on
         assert Start(SPEC.template) in stage.turn()
     stage.fleet.die("w2")
     assert stage.turn() == [Forget("w2")]
+
+
+def waited_s(stage: Stage, **end: str) -> list[float]:
+    """How long it waits before each of nine starts, when every replica ends so while it comes up."""
+    waits = []
+    for _ in range(9):
+        began_s = stage.fleet.now_s
+        while not any(isinstance(action, Start) for action in stage.turn()):
+            stage.fleet.now_s += 0.5
+        waits.append(stage.fleet.now_s - began_s)
+        stage.fleet.die(next(w.name for w in stage.fleet.workers.values() if w.is_alive), **end)
+    return waits
+
+
+def test_however_often_a_replica_is_killed_from_outside_the_next_is_tried_within_seconds() -> None:
+    assert waited_s(Stage())[-1] == MOST_KILLED_BACK_OFF_S
+
+
+@pytest.mark.parametrize("end", [{"ending": "was killed by SIGSEGV"}, {"cause": "no", "code": "engine_error"}])
+def test_what_dies_of_itself_again_and_again_is_given_longer_and_longer(end: dict[str, str]) -> None:
+    assert waited_s(Stage(), **end)[-1] == MOST_BACK_OFF_S
 
 
 def test_an_engine_that_says_why_it_cannot_start_is_not_tried_again_at_once() -> None:

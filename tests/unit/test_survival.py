@@ -135,7 +135,7 @@ def test_a_process_that_was_replaced_meanwhile_is_told() -> None:
 
 def test_the_table_has_a_row_a_kill_and_says_what_failed() -> None:
     strikes = [
-        Strike(number=1, at_s=100.0, kind="gateway", name="", whole_s=102.5),
+        Strike(number=1, at_s=100.0, kind="gateway", name="", whole_s=102.5, looked_s=102.0),
         Strike(number=2, at_s=104.0, kind="worker", name="wide-1"),
     ]
     requests = [asked("ok", 99, 101), asked("connection_lost", 99, 100), asked("ok", 104, 105)]
@@ -148,7 +148,7 @@ def test_the_table_has_a_row_a_kill_and_says_what_failed() -> None:
 
 
 def test_a_kill_before_the_last_one_was_mended_begins_the_time_anew() -> None:
-    struck = [Strike(number=n, at_s=10.0 * n, kind="control", name="", whole_s=24.0) for n in (1, 2)]
+    struck = [Strike(number=n, at_s=10.0 * n, kind="control", name="", whole_s=24.0, looked_s=23.0) for n in (1, 2)]
     struck.append(Strike(number=3, at_s=30.0, kind="control", name=""))
     assert [one.whole_after_s for one in struck] == [14.0, 4.0, None]
     assert [mended_s(one, struck) for one in struck] == [4.0, 4.0, None]

@@ -114,3 +114,36 @@ def test_special_tokens_are_read_in_both_spellings(tmp_path: Path) -> None:
     config = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "pad_token": None}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     assert read_specials(tmp_path) == {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+TOOL = {"type": "function", "function": {"name": "a", "description": "<b> & é"}}
+
+
+def calling() -> OpenAIRequest:
+    body = {
+        "model": "m", "messages": [{"role": "user", "content": "a"}], "tools": [TOOL], "tool_choice": "required",
+    }  # fmt: skip
+    return parse_request(json.dumps(body).encode(), Operation.CHAT)
+
+
+def test_tools_are_shown_by_the_models_own_template_as_json() -> None:
+    request = calling()
+    assert request.call is not None
+    shown = prompts_of("{{ tools | tojson }}").render(request.messages, request.call.shown)
+    assert json.loads(shown) == [TOOL]
+    assert "<b> & é" in shown
+
+
+async def test_a_template_without_tools_refuses_them_by_name() -> None:
+    with pytest.raises(InvalidRequest, match="shows no tools") as caught:
+        await prompts_of().encode(calling())
+    assert caught.value.field == "tools"
+
+
+def test_a_template_without_calls_refuses_a_turn_that_has_one() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = {"model": "m", "messages": [{"role": "assistant", "content": "", "tool_calls": [call]}]}
+    messages = parse_request(json.dumps(body).encode(), Operation.CHAT).messages
+    with pytest.raises(InvalidRequest, match="shows no tool_calls"):
+        prompts_of().render(messages)
+    assert prompts_of("{{ messages[0].tool_calls[0].function.name }}").render(messages) == "f"

@@ -42,7 +42,8 @@ _OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "MemoryError")
 class Trouble:
     """What went wrong. `had_served`: a worker that served for a good while, so a new one may be tried at once.
 
-    `was_killed`: it ended without a word, as one does that is killed from outside.
+    `was_killed`: it ended without a word, as one does that is killed from outside. `is_from_outside`: it was SIGKILL
+    (or nobody saw what), and not for want of memory, so trying again harms nobody.
     """
 
     reason: str
@@ -50,6 +51,7 @@ class Trouble:
     last_words: tuple[str, ...] = ()
     had_served: bool = False
     was_killed: bool = False
+    is_from_outside: bool = False
 
 
 def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
@@ -63,12 +65,14 @@ def worker_trouble(worker: Sighting, *, had_served: bool) -> Trouble:
         reason, cause = "OutOfMemory", f"{cause}: memory ran out, and the kernel killed for it"
     elif is_killed and worker.cause is None:
         cause = f"{cause}, not by the kernel for want of memory: somebody sent it"
+    was_killed = worker.cause is None and not worker.is_alive
     return Trouble(
         reason=reason,
         message=cause,
         last_words=worker.last_words,
         had_served=had_served,
-        was_killed=worker.cause is None and not worker.is_alive,
+        was_killed=was_killed,
+        is_from_outside=was_killed and reason != "OutOfMemory" and (is_killed or not worker.ending),
     )
 
 

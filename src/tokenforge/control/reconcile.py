@@ -37,6 +37,9 @@ MOST_BACK_OFF_S = 60.0
 STEADY_S = 3.0
 """Who served for so long died of something else than its start: it is replaced at once."""
 
+MOST_KILLED_BACK_OFF_S = 4.0
+"""Who is killed from outside, however often, is back within seconds: the next one may live."""
+
 FREE_KILLS = 2
 """So many in a row that ended without a word are replaced at once too, also while they come up."""
 
@@ -198,7 +201,8 @@ def _counted(before: Observed, trouble: Trouble | None, scene: _Scene, world: Wo
     if trouble is not None:
         failures = 1 if trouble.had_served else before.failures + 1
         is_free = trouble.had_served or (trouble.was_killed and failures <= FREE_KILLS)
-        wait_s = 0.0 if is_free else back_off_s(failures)
+        most_s = MOST_KILLED_BACK_OFF_S if trouble.is_from_outside else MOST_BACK_OFF_S
+        wait_s = 0.0 if is_free else min(most_s, back_off_s(failures))
         return replace(before, failures=failures, retry_at_s=world.now_s + wait_s, healthy_since_s=0.0)
     if is_whole and world.now_s - since >= CALM_S:
         return replace(before, failures=0, retry_at_s=0.0, healthy_since_s=since)

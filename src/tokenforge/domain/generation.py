@@ -23,7 +23,8 @@ class Sampling:
 
     `temperature` 0 is greedy. `top_k` 0 means all. `stop` strings end the text before themselves. `ignore_eos` goes on
     to `max_tokens` whatever the model says; `min_tokens` forbids an earlier end. `logprobs` is the number of
-    alternatives per token, None for none.
+    alternatives per token, None for none. `json_schema` is the JSON Schema (as text, of the part that
+    `protocol.json_schema` takes) that the text must fit when it ends by itself; None for free text.
     """
 
     max_tokens: int
@@ -35,6 +36,7 @@ class Sampling:
     ignore_eos: bool = False
     min_tokens: int = 0
     logprobs: int | None = None
+    json_schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,8 @@ class Chunk:
 class Capabilities:
     """What a runtime can do per request; anything else asked of it is refused, never dropped.
 
-    `prompt_logprobs`: it can score given tokens (see `runtimes.base.Scorer`).
+    `prompt_logprobs`: it can score given tokens (see `runtimes.base.Scorer`). `json_schema`: it can hold an answer to
+    JSON that fits a schema. `tools`: it can make a call of a function (which is such JSON).
     """
 
     logprobs: bool = False

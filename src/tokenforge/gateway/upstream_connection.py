@@ -115,6 +115,7 @@ class UpstreamConnection(asyncio.Protocol):
             answer.fail(UpstreamFailed(f"the worker's answer broke off: {words}"))
             if answer.listener is not None:
                 answer.listener()
+        self._parser = None  # it holds this
 
     # what httptools tells
 

@@ -9,8 +9,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tokenforge.domain.generation import Chunk, TokenLogprob, Usage
+from tokenforge.domain.generation import Chunk, FinishReason, TokenLogprob, Usage
 from tokenforge.domain.timing import ServerTiming
+from tokenforge.protocol.openai_call import CallReader, begun_call, call_id, more_of_call, whole_call
 from tokenforge.protocol.openai_logprobs import chat_logprobs, completion_logprobs, prompt_logprobs
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation
 
@@ -98,6 +99,37 @@ class EventWriter:
         return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
 
 
+class CallEventWriter(EventWriter):
+    """Events of an answer that is a call: who is called, then the arguments as they come."""
+
+    def __init__(self, head: AnswerHead) -> None:
+        super().__init__(head)
+        self._reader = _reader(head)
+
+    def opening(self) -> bytes:
+        """The event that names the role."""
+        choice = {"index": 0, "delta": {"role": "assistant", "content": None}, "logprobs": None, "finish_reason": None}
+        return self._slow([choice], usage=None)
+
+    def event(self, chunk: Chunk) -> bytes:
+        """The event of one chunk; empty bytes when it tells nothing."""
+        told = self._reader.take(chunk.text, is_last=chunk.finish is not None)
+        delta: dict[str, object] = {}
+        if told.name is not None:
+            delta = {"tool_calls": [begun_call(call_id(self._head.id), told)]}
+        elif told.arguments:
+            delta = {"tool_calls": [more_of_call(told)]}
+        if not delta and chunk.finish is None and not self._is_telling_tokens:
+            return b""
+        choice = {**_choice(self._head, chunk, offset=0, key="delta"), "delta": delta}
+        return self._slow([choice], usage=chunk.usage if self._head.request.wants_continuous_usage else None)
+
+
+def event_writer(head: AnswerHead) -> EventWriter:
+    """The writer for what was asked."""
+    return EventWriter(head) if head.request.call is None else CallEventWriter(head)
+
+
 @dataclass(slots=True)
 class BodyWriter:
     """Gathers the chunks of an answer that is not streamed."""
@@ -179,16 +211,35 @@ def _choice(head: AnswerHead, chunk: Chunk, *, offset: int, key: str) -> dict[st
     if not head.is_chat:
         choice["text"] = chunk.text
     elif key == "message":
-        choice["message"] = {"role": "assistant", "content": chunk.text, "refusal": None}
+        choice["message"] = _message(head, chunk)
     else:
         choice["delta"] = {"content": chunk.text} if chunk.text else {}
     choice["logprobs"] = _logprobs(head, chunk.logprobs, offset=offset)
-    choice["finish_reason"] = None if chunk.finish is None else chunk.finish.value
+    choice["finish_reason"] = None if chunk.finish is None else _finish(head, chunk.finish)
     if chunk.finish is not None:
         choice["stop_reason"] = chunk.stop_reason
     if head.request.wants_token_ids:
         choice["token_ids"] = list(chunk.token_ids)
     return choice
+
+
+def _message(head: AnswerHead, chunk: Chunk) -> dict[str, object]:
+    message: dict[str, object] = {"role": "assistant", "content": chunk.text, "refusal": None}
+    if head.request.call is None:
+        return message
+    told = _reader(head).take(chunk.text, is_last=True)
+    calls = [] if told.name is None else [whole_call(call_id(head.id), told)]  # cut before its name was whole
+    return {**message, "content": None, "tool_calls": calls}
+
+
+def _finish(head: AnswerHead, finish: FinishReason) -> str:
+    call = head.request.call
+    is_called = call is not None and not call.is_named and finish is FinishReason.STOP
+    return "tool_calls" if is_called else finish.value
+
+
+def _reader(head: AnswerHead) -> CallReader:
+    return CallReader(name=None if head.request.call is None else head.request.call.name)
 
 
 def _logprobs(head: AnswerHead, entries: Sequence[TokenLogprob], *, offset: int) -> dict[str, object] | None:

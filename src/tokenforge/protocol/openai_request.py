@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 from tokenforge.domain.errors import Fault, InvalidInput
 from tokenforge.domain.generation import Capabilities, Sampling
 from tokenforge.protocol.openai_fields import SOURCE, Fields, is_encodable, read_object
+from tokenforge.protocol.openai_format import FIELD as FORMAT
+from tokenforge.protocol.openai_format import read_format, refuse_contrary
 from tokenforge.protocol.openai_messages import Message, read_messages
+from tokenforge.protocol.openai_tools import ForcedCall, read_tools, refuse_beside
 
 COMPLETION_MAX_TOKENS = 16
 """OpenAI's own default of `/v1/completions`; chat goes on to the end of the model's window."""
@@ -34,7 +37,6 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "repetition_penalty": (1,),
     "min_p": (0,),
     "logit_bias": ({},),
-    "response_format": ({"type": "text"},),
     "tools": ([],),
     "functions": ([],),
     "tool_choice": ("none", "auto"),
@@ -63,7 +65,9 @@ class OpenAIRequest:
 
     `is_open_ended`: the client gave no token limit, so `sampling.max_tokens` is only a default for completions and
     means nothing for chat; `sampling_within` puts the room there. `wants_usage` is `stream_options.include_usage`.
-    `prompt_logprobs` is vLLM's own addition: the alternatives wanted for each token of the prompt.
+    `prompt_logprobs` is vLLM's own addition: the alternatives wanted for each token of the prompt. `call` is what the
+    answer must be, where it must be a call of a function; `sampling.json_schema` is its schema then. `has_tools`:
+    tools, calls or their results are in it, also where none may be called.
     """
 
     operation: Operation
@@ -77,6 +81,8 @@ class OpenAIRequest:
     wants_continuous_usage: bool
     wants_token_ids: bool
     prompt_logprobs: int | None = None
+    call: ForcedCall | None = None
+    has_tools: bool = False
 
     def sampling_within(self, room_tokens: int) -> Sampling:
         """The sampling with its token limit; an open-ended request gets what the model's window leaves."""
@@ -103,6 +109,9 @@ def parse_request(body: bytes, operation: Operation) -> OpenAIRequest:
     options = _stream_options(fields, is_stream=is_stream)
     wants_token_ids = fields.flag("return_token_ids")
     prompt_logprobs = None if is_chat else _prompt_logprobs(fields, is_stream=is_stream)
+    call = read_tools(fields) if is_chat else None
+    refuse_beside(fields, call, schema=sampling.json_schema)
+    refuse_contrary(fields, schema=sampling.json_schema if call is None else call.schema)
     _refuse_unknown(fields, is_chat=is_chat)
     if fields.faults:
         raise InvalidInput(fields.faults, source=SOURCE)
@@ -111,19 +120,22 @@ def parse_request(body: bytes, operation: Operation) -> OpenAIRequest:
         model=model or "",
         prompt=prompt,
         messages=messages,
-        sampling=sampling,
+        sampling=sampling if call is None else replace(sampling, json_schema=call.schema),
         is_open_ended=max_tokens is None,
         is_stream=is_stream,
         wants_usage="include_usage" in options,
         wants_continuous_usage="continuous_usage_stats" in options,
         wants_token_ids=wants_token_ids,
         prompt_logprobs=prompt_logprobs,
+        call=call,
+        has_tools=bool(fields.values.get("tools")) or any(one.calls or one.call_id for one in messages),
     )
 
 
 def refuse_unable(request: OpenAIRequest, capabilities: Capabilities, *, runtime: str) -> None:
     """Raise InvalidInput for each option of `request` that the runtime cannot honour."""
     sampling = request.sampling
+    is_shaped = sampling.json_schema is not None and request.call is None
     asked: tuple[tuple[str, bool, object, bool], ...] = (
         ("logprobs", sampling.logprobs is not None, sampling.logprobs, capabilities.logprobs),
         ("prompt_logprobs", request.prompt_logprobs is not None, request.prompt_logprobs, capabilities.prompt_logprobs),
@@ -133,6 +145,8 @@ def refuse_unable(request: OpenAIRequest, capabilities: Capabilities, *, runtime
         ("top_k", sampling.top_k != 0, sampling.top_k, capabilities.top_k),
         ("min_tokens", sampling.min_tokens > 0, sampling.min_tokens, capabilities.min_tokens),
         ("ignore_eos", sampling.ignore_eos, sampling.ignore_eos, capabilities.ignore_eos),
+        (FORMAT, is_shaped, sampling.json_schema, capabilities.json_schema),
+        ("tools", request.call is not None, "...", capabilities.tools),
     )
     faults = [
         Fault(field=name, value=value, message=f"runtime {runtime} cannot do this", hint=f"leave {name} out")
@@ -189,6 +203,7 @@ def _sampling(fields: Fields, *, is_chat: bool, max_tokens: int) -> Sampling:
         ignore_eos=fields.flag("ignore_eos"),
         min_tokens=fields.integer("min_tokens", low=0) or 0,
         logprobs=_chat_logprobs(fields) if is_chat else fields.integer("logprobs", low=0, high=_MAX_LOGPROBS),
+        json_schema=read_format(fields),
     )
 
 
@@ -240,8 +255,9 @@ def _stream_options(fields: Fields, *, is_stream: bool) -> frozenset[str]:
 
 
 _READ_SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "ignore_eos", "min_tokens"})
-_READ = _READ_SAMPLING | {"model", "stream", "stream_options", "logprobs", "return_token_ids"}
-_READ_CHAT = _READ | {"messages", "max_completion_tokens", "top_logprobs"}
+_READ = _READ_SAMPLING | {"model", "stream", "stream_options", "logprobs", "return_token_ids", FORMAT}
+_READ_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_READ_CHAT = _READ | _READ_TOOLS | {"messages", "max_completion_tokens", "top_logprobs"}
 _READ_COMPLETIONS = _READ | {"prompt", "prompt_logprobs"}
 
 

@@ -68,6 +68,7 @@ def _refuse_lacking(sampling: Sampling, info: RuntimeInfo) -> None:
         "top_k": (sampling.top_k != 0, can.top_k),
         "min_tokens": (sampling.min_tokens > 0, can.min_tokens),
         "ignore_eos": (sampling.ignore_eos, can.ignore_eos),
+        "response_format": (sampling.json_schema is not None, can.json_schema),
     }
     for name, (is_wanted, is_possible) in wants.items():
         if is_wanted and not is_possible:

@@ -7,12 +7,13 @@ import dataclasses
 import importlib.metadata
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -36,9 +37,13 @@ from tokenforge.domain.worker import RuntimeSpec
 from tokenforge.runtimes.refusals import refuse_unknown_args
 from tokenforge.runtimes.vllm_logprobs import read_logprobs
 from tokenforge.runtimes.vllm_recipe import QUANTS
+from tokenforge.runtimes.vllm_schema import enforceable
 
 _DTYPES = {Quant.FP32: "float32", Quant.BF16: "bfloat16", Quant.FP16: "float16"}
 _CAPABILITIES = Capabilities(logprobs=True, prompt_logprobs=True, seed=True, min_tokens=True, ignore_eos=True)
+_GRAMMARS = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""JSON without blanks between its parts: a model that likes blanks could go on with them to its token limit."""
+
 _SHUTDOWN_S = 10.0
 GROUP_PORT = 29501
 """Where the leader of a group of machines is met; vLLM's own default."""
@@ -77,6 +82,7 @@ class VllmEngine:
         """What was started, as the engine itself says."""
         config = self._llm.vllm_config
         package = _package()
+        is_held = _has_our_grammars(config)
         cache = config.cache_config
         kv_tokens = getattr(cache, "kv_cache_size_tokens", None) or (cache.num_gpu_blocks or 0) * cache.block_size
         return RuntimeInfo(
@@ -86,7 +92,7 @@ class VllmEngine:
             package="" if package == "vllm" else package,
             model=self._spec.served_name,
             max_model_len=int(config.model_config.max_model_len),
-            capabilities=_CAPABILITIES,
+            capabilities=replace(_CAPABILITIES, json_schema=is_held, tools=is_held),
             kv_tokens=kv_tokens or None,
             max_num_seqs=int(config.scheduler_config.max_num_seqs),
             details=_details(config, package),
@@ -246,6 +252,8 @@ def _options(spec: RuntimeSpec) -> dict[str, Any]:
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     refuse_unknown_args(spec.engine_args, known, engine="vllm")
     options: dict[str, Any] = {"model": spec.model_path, "tensor_parallel_size": spec.tensor_parallel}
+    if "structured_outputs_config" in known:
+        options["structured_outputs_config"] = dict(_GRAMMARS)
     if spec.max_model_len is not None:
         options["max_model_len"] = spec.max_model_len
     if spec.accelerator is Accelerator.CPU:
@@ -264,7 +272,14 @@ def _quant_options(spec: RuntimeSpec) -> dict[str, Any]:
     return {"dtype": _DTYPES[spec.quant]} if spec.quant in _DTYPES else {"quantization": spec.quant.value}
 
 
+def _has_our_grammars(config: Any) -> bool:
+    """Whether answers can be held to a schema as we know it: `engine_args` may have asked for another backend."""
+    asked = getattr(config, "structured_outputs_config", None)
+    return all(getattr(asked, name, None) == value for name, value in _GRAMMARS.items())
+
+
 def _params(sampling: Sampling) -> Any:
+    schema = sampling.json_schema
     try:
         return SamplingParams(
             max_tokens=sampling.max_tokens,
@@ -275,6 +290,7 @@ def _params(sampling: Sampling) -> Any:
             ignore_eos=sampling.ignore_eos,
             min_tokens=sampling.min_tokens,
             logprobs=sampling.logprobs,
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=enforceable(schema)),
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )

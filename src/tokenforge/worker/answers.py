@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tokenforge.domain.errors import EngineError, InvalidInput, InvalidRequest, NotFound, TokenForgeError
 from tokenforge.domain.generation import Chunk, FinishReason, GenerateRequest, RuntimeInfo, ScoreRequest, TokenLogprob
 from tokenforge.protocol.asgi import Receive, Send, send_head, send_whole, unless_gone
-from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, EventWriter, error_event
+from tokenforge.protocol.openai_answer import AnswerHead, BodyWriter, error_event, event_writer
 from tokenforge.protocol.openai_fields import read_object
 from tokenforge.protocol.openai_request import OpenAIRequest, Operation, parse_request, refuse_unable
 from tokenforge.protocol.problem import problem_of
@@ -115,6 +115,8 @@ def _own_request(service: Service, exchange: Exchange, info: RuntimeInfo) -> Ope
         if has_server:
             return None
         raise
+    if has_server and request.has_tools:
+        return None  # the server shows them to its model in its own way
     return request
 
 
@@ -185,7 +187,7 @@ async def _watched(
 
 
 async def _stream(exchange: Exchange, head: AnswerHead, chunks: AsyncGenerator[Chunk, None]) -> None:
-    writer = EventWriter(head)
+    writer = event_writer(head)
     send = exchange.send
     async with aclosing(chunks) as stream:
         async for chunk in stream:

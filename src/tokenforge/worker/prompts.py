@@ -1,6 +1,7 @@
 """From a request to prompt ids: the chat template, the tokenizer, the window. Long work happens off the event loop."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -39,17 +40,20 @@ class Prompts:
         if isinstance(request.prompt, tuple):
             return request.prompt
         is_plain = request.prompt is not None
-        text = self.render(request.messages) if request.prompt is None else request.prompt
+        tools = () if request.call is None else request.call.shown
+        text = self.render(request.messages, tools) if request.prompt is None else request.prompt
         if len(text) <= LONG_TEXT_CHARS:
             return self._ids(text, is_plain=is_plain)
         return await asyncio.to_thread(self._ids, text, is_plain=is_plain)
 
-    def render(self, messages: tuple[Message, ...]) -> str:
+    def render(self, messages: tuple[Message, ...], tools: tuple[Mapping[str, object], ...] = ()) -> str:
         """The messages through the model's own template, open for the assistant's turn."""
         values = [message.as_template_value() for message in messages]
         try:
             template = self._compiled()
-            return template.render(messages=values, add_generation_prompt=True, tools=None, **self._specials)
+            self._refuse_unshown(messages, tools)
+            shown = list(tools) or None
+            return template.render(messages=values, add_generation_prompt=True, tools=shown, **self._specials)
         except _TEMPLATE_FAULTS as error:
             message = f"the model's chat template refused the messages: {error}"
             hint = "Send the roles in the order that the model expects"
@@ -62,8 +66,19 @@ class Prompts:
                 raise InvalidRequest("this model has no chat template", field="messages", hint=hint)
             environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
             environment.globals["raise_exception"] = _refuse
+            environment.filters["tojson"] = _json
             self._template = environment.from_string(self.tokenizer.chat_template)
         return self._template
+
+    def _refuse_unshown(self, messages: tuple[Message, ...], tools: tuple[Mapping[str, object], ...]) -> None:
+        """What a template does not know it would leave out without a word."""
+        source = self.tokenizer.chat_template or ""
+        if tools and "tools" not in source:
+            hint = "Use a model whose chat template has tools, or say in a message what can be called"
+            raise InvalidRequest("the model's chat template shows no tools", field="tools", hint=hint)
+        if any(message.calls for message in messages) and "tool_calls" not in source:
+            hint = "Use a model whose chat template has tools, or send calls as text"
+            raise InvalidRequest("the model's chat template shows no tool_calls", field="messages", hint=hint)
 
     def _ids(self, text: str, *, is_plain: bool) -> tuple[int, ...]:
         return tuple(self.tokenizer.raw.encode(text, add_special_tokens=is_plain).ids)
@@ -97,6 +112,11 @@ def room_for(request: OpenAIRequest, *, prompt_tokens: int, max_model_len: int) 
         )
         raise InvalidRequest(message, field="max_tokens", hint=f"Ask for {room} tokens or fewer")
     return room
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """As templates of models expect it: Jinja's own would escape `<` and `&` for HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _refuse(message: str) -> NoReturn:

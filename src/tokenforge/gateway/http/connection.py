@@ -77,6 +77,9 @@ class Connection(asyncio.Protocol):
                 if number == 0:
                     exchange.outcome = "cancelled"
                     self.server.app.left(exchange)
+        if self._made_reader is not None:
+            self._made_reader.end()
+            self._made_reader = None
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of several."""

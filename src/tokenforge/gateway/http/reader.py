@@ -52,6 +52,10 @@ class RequestReader:
             raise self._head_too_large()
         return True
 
+    def end(self) -> None:
+        """Nothing more is fed. The parser holds this, so it lets go of it, or only the collector would."""
+        del self._parser
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self.is_in_head = True
