@@ -42,4 +42,5 @@ def made_from(body: Mapping[str, object], *, site: Site, settings: Settings) -> 
         id=DeploymentId(sha256_hex(spec)[:32]), spec=spec, generation=1, observed=Observed(), created_at="",
         updated_at="",
     )  # fmt: skip
-    return objects_of(deployment, site=site, features=Features(), model_bytes=model_bytes(settings)(spec))
+    features = Features(has_leader_worker_set=True)  # no cluster is asked; what spans nodes can be read too
+    return objects_of(deployment, site=site, features=features, model_bytes=model_bytes(settings)(spec))
