@@ -268,6 +268,12 @@ def test_whole_chunks_are_told_from_cut_ones(parts: list[bytes], data: st.DataOb
     assert is_whole(framed[:cut]) == (cut in ends)
 
 
-@pytest.mark.parametrize("data", [b"", b"0\r\n\r\n", b"2;x\r\nab\r\n", b"+2\r\nab\r\n", b"2\r\nabc\r\n", b"\r\n\r\n"])
+ODD_SIZES = (b"+2", b" 2", b"2 ", b"0x2", b"2;x", b"", b"-2", b"2_", b"000000002")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"0\r\n\r\n", b"2\r\nabc\r\n", b"1_0\r\n%b\r\n" % bytes(16), *(size + b"\r\nab\r\n" for size in ODD_SIZES)],
+)
 def test_what_is_not_whole_plain_chunks_is_left_to_the_parser(data: bytes) -> None:
     assert not is_whole(data)

@@ -14,6 +14,23 @@ from tokenforge.gateway.http.plain import plain_answer
 from tokenforge.gateway.upstream_answer import EVENT_END, UpstreamAnswer, UpstreamFailed
 
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
+_MOST_SIZES = 4096
+_NO_SIZE = -8
+
+
+class _Sizes(dict[bytes, int]):
+    """Sizes of chunks as they are written, read before; the last chunk's and what is no size fit no length."""
+
+    def __missing__(self, written: bytes) -> int:
+        size = int(written, 16) if _SIZE.fullmatch(written) else 0
+        if len(self) >= _MOST_SIZES:
+            self.clear()
+        self[written] = size = size or _NO_SIZE
+        return size
+
+
+_sizes = _Sizes()
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -177,7 +194,10 @@ class UpstreamConnection(asyncio.Protocol):
 
 def is_whole(data: bytes) -> bool:
     """Whether `data` is whole chunks and nothing else, none of them the last. Sizes in plain hex, no extensions."""
-    position, size = 0, len(data)
+    position, size = data.find(b"\r\n", 0, 10), len(data)
+    if position > 0 and size == position + 4 + _sizes[data[:position]] and data.endswith(b"\r\n"):
+        return True  # one event, one chunk: the usual case
+    position = 0
     while position < size:
         head = _CHUNK_HEAD.match(data, position)
         if head is None:
