@@ -123,7 +123,7 @@ class Router:
         served = self.table.known(want)
         if served is not None and len(served) == 1 and len(served[0].endpoints) == 1:
             endpoint = served[0].endpoints[0]
-            tally = self._tally(endpoint.id)
+            tally = self._tallies.get(endpoint.id) or self._tally(endpoint.id)
             if tally.in_flight >= endpoint.capacity or tally.failures:
                 return None
             tally.in_flight += 1
@@ -140,7 +140,7 @@ class Router:
     def release(self, endpoint: Endpoint) -> None:
         """The request has left the replica: its place goes to the first who waits for it, or is free."""
         if not self._waiting:
-            self._tally(endpoint.id).in_flight -= 1
+            self._tallies[endpoint.id].in_flight -= 1
             return
         waiter = self._next(endpoint)
         tally = self._tally(endpoint.id)

@@ -42,11 +42,13 @@ class _Lines(dict[bytes, tuple[bytes, bytes]]):
         if read is None:
             raise NotPlain
         name, value = read[1].lower(), read[2]
+        if name in _OFTEN_NEW:
+            return name, value
         if name in _FRAMING and not (name == b"connection" and value.lower() == _KEEPS_OPEN):
             raise NotPlain
         if name == b"content-length" and _LENGTH.fullmatch(value) is None:
             raise NotPlain
-        if name not in _OFTEN_NEW and len(line) <= _MOST_LINE_BYTES:
+        if len(line) <= _MOST_LINE_BYTES:
             if len(self) >= _MOST_LINES:
                 self.clear()
             self[line] = name, value
