@@ -88,6 +88,7 @@ def _litellm(home: Home, folder: Path, port: int) -> Launch:
   - model_name: "{MODEL}"
     litellm_params: {{model: "hosted_vllm/{MODEL}", api_base: "http://127.0.0.1:{UPSTREAM_PORT}/v1", api_key: none}}
 litellm_settings: {{telemetry: false}}
+general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}
 """)
     words = ("--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1")
     return Launch(command=(str(home.script("litellm", "litellm")), *words), env={"LITELLM_LOG": "ERROR"})
