@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine-python", default=None, help="run engine checks with this Python")
     parser.addoption("--fuzz-examples", type=int, default=4, help="requests of each kind that the API is fuzzed with")
     parser.addoption("--kubeconfig", default=None, help="run the tests of clusters on this one too")
+    parser.addoption("--postgres", type=Path, default=None, help="the folder of another PostgreSQL's programs")
     parser.addoption("--restart-api", default=None, help="a shell command that restarts the API server of --kubeconfig")
     parser.addoption("--api-faults", type=int, default=6, help="how often an API server fails in the test of that")
     parser.addoption("--seed", type=int, default=1, help="what chance the tests of `make test-science` draw from")
@@ -96,11 +97,12 @@ def engines(
 
 
 @pytest.fixture(scope="session")
-def databases() -> Iterator[Databases]:
+def databases(pytestconfig: pytest.Config) -> Iterator[Databases]:
     """A real PostgreSQL, started when the first test asks for it."""
     with TemporaryDirectory() as name:
         Path(name).chmod(0o755)  # it runs as an ordinary user
-        server = Postgres(folder=Path(name) / "postgres", is_durable=False)
+        programs: Path | None = pytestconfig.getoption("--postgres")
+        server = Postgres(folder=Path(name) / "postgres", is_durable=False, programs=programs)
         server.start()
         yield Databases(server)
         server.stop("immediate")

@@ -1,13 +1,15 @@
 """Points at which a process that writes a run is killed or frozen: before and after each thing that it makes last.
 
-A database and an artifact store are wrapped; each write and each file sent has its steps. At the one that was asked for
-the process kills or stops itself, as nothing in it expects.
+A database and an artifact store are wrapped; each write and each file sent has its steps, with names. At the one that
+was asked for the process kills or stops itself, as nothing in it expects.
 """
 
+import asyncio
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,22 +22,36 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Fault:
-    """Comes at step `at` (0: never) with `number`, a signal."""
+    """Comes at the step named `at` (empty: never) with `number`, a signal; `within_s` after it began, where that says.
 
-    at: int = 0
+    `seen` gets the name of each step that was passed.
+    """
+
+    at: str = ""
     number: int = signal.SIGKILL
-    step: int = 0
+    within_s: float = 0.0
+    seen: list[str] = field(default_factory=list)
+    _times: Counter[str] = field(default_factory=Counter)
 
-    def pass_by(self) -> None:
+    def number_of(self, what: str) -> str:
+        """`what`, and the how manieth it is."""
+        self._times[what] += 1
+        return f"{what} {self._times[what]}"
+
+    def pass_by(self, step: str) -> None:
         """One step on."""
-        self.step += 1
-        if self.step == self.at:
-            os.kill(os.getpid(), self.number)
+        self.seen.append(step)
+        if step == self.at:
+            self.strike()
+
+    def strike(self) -> None:
+        """The signal, now."""
+        os.kill(os.getpid(), self.number)
 
 
 @dataclass(slots=True)
 class FaultyDatabase:
-    """Steps before and after each write."""
+    """Steps before and after each write, and one within its transaction."""
 
     under: Database
     fault: Fault
@@ -45,16 +61,17 @@ class FaultyDatabase:
         return await self.under.read(work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """With a step before it, one within the transaction, one after."""
+        """Named by the method that writes, as `SqlKept.keep 1`."""
+        name = self.fault.number_of(work.__qualname__.partition(".<locals>")[0])
 
         def within(db: Connection) -> T:
             done = work(db)
-            self.fault.pass_by()
+            self.fault.pass_by(f"{name} within")
             return done
 
-        self.fault.pass_by()
+        self.fault.pass_by(f"{name} before")
         done = await self.under.write(within)
-        self.fault.pass_by()
+        self.fault.pass_by(f"{name} after")
         return done
 
     async def close(self) -> None:
@@ -64,16 +81,19 @@ class FaultyDatabase:
 
 @dataclass(slots=True)
 class FaultyBlobs:
-    """Steps before and after each file."""
+    """Steps before and after each file, and one while it is sent."""
 
     under: Blobs
     fault: Fault
 
     async def put(self, file: Path, *, media_type: str) -> Blob:
-        """With a step before it and one after."""
-        self.fault.pass_by()
+        """Named `put report.html`."""
+        name = f"put {file.name}"
+        self.fault.pass_by(f"{name} before")
+        if self.fault.at == f"{name} during":
+            asyncio.get_running_loop().call_later(self.fault.within_s, self.fault.strike)
         blob = await self.under.put(file, media_type=media_type)
-        self.fault.pass_by()
+        self.fault.pass_by(f"{name} after")
         return blob
 
     async def get(self, sha256: str, file: Path) -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from store.faults import Fault, FaultyBlobs, FaultyDatabase
+from store.site import Site
 from tokenforge.bench.benchmark_file import readable_formats
 from tokenforge.control.bench_places import BenchPlaces
 from tokenforge.control.bench_process import BenchCommand
@@ -21,17 +20,6 @@ from tokenforge.store.sql.postgres import PostgresDatabase
 from tokenforge.store.sql.store import Store, store_on
 
 LEASE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where everything is: the database, the bucket and its key, the folder of work, the load's script."""
-
-    database_url: str
-    artifacts_url: str
-    env: Mapping[str, str] = field(repr=False)
-    work: Path
-    load: Path
 
 
 @dataclass(slots=True)

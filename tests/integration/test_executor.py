@@ -265,6 +265,18 @@ async def test_what_was_measured_before_control_was_killed_is_kept_and_not_measu
     assert not folder.exists()
 
 
+async def test_a_key_that_a_killed_control_left_behind_ends_with_the_next(place: Place) -> None:
+    ended = await place.status(await place.queue(seed=1), RunStatus.SUCCEEDED)
+    await place.cleaned()
+    await place.executor.load_keys.make(ended.id)
+    await place.executor.load_keys.make("of a benchmark that is gone")
+    next_control = replace_stop(place)
+    async with asyncio.timeout(10):
+        while await place.store.keys.list():  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.02)
+    await next_control
+
+
 async def test_what_was_taken_up_too_often_is_closed_with_the_cause(place: Place) -> None:
     identity = await begun(place, taken_up="3")
     next_control = replace_stop(place)

@@ -1,7 +1,10 @@
 """Schemas: every released one comes to the newest with its data, on both databases, whoever else comes at once."""
 
 import asyncio
+import json
 import sqlite3
+import sys
+from collections.abc import Callable
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -12,10 +15,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from databases import Databases
 from first_schema import FIRST_SCRIPT, fill_first
+from old_statements import Said, plain, record, run, with_clock
 
 from tokenforge.domain.deployment import DeploymentId
 from tokenforge.domain.errors import StoreFailed
 from tokenforge.store.sql import migrate
+from tokenforge.store.sql.connection import Connection
 from tokenforge.store.sql.database_url import sqlalchemy_url
 from tokenforge.store.sql.schema import HEAD
 from tokenforge.store.sql.store import open_store
@@ -134,6 +139,63 @@ async def test_of_many_that_open_an_old_database_at_once_one_migrates_and_all_go
         assert await asyncio.gather(*(store.observations.version() for store in stores)) == [7] * 4
     finally:
         await asyncio.gather(*(store.close() for store in stores))
+
+
+async def say_again(place: Path | str, units: list[Said]) -> None:
+    """Run recorded units of work; each statement gives what it gave then."""
+    store = open_store(place)
+
+    def work(said: list[Said]) -> Callable[[Connection], None]:
+        def once(db: Connection) -> None:
+            for one in said:
+                if "many" in one:
+                    db.execute_many(with_clock(db, one["sql"]), one["many"])
+                    continue
+                _, rows = run(db, one["sql"], one["values"])
+                assert [plain(row) for row in rows] == one["rows"], one["sql"]
+
+        return once
+
+    try:
+        for unit in units:
+            await (store.database.write if unit["is_writing"] else store.database.read)(work(unit["said"]))
+    finally:
+        await store.close()
+
+
+async def test_what_the_version_before_says_to_its_database_works_on_the_newest_schema(place: Path | str) -> None:
+    recorded = Path(__file__).with_name(f"statements_{int(HEAD) - 1:04d}.json")
+    assert recorded.exists(), "record them with the version before: see old_statements.py"
+    units = json.loads(recorded.read_text())
+    assert sum(len(unit["said"]) for unit in units) > 50
+    await say_again(migrated(place, "head"), units)
+
+
+async def test_what_this_version_says_can_be_recorded_and_said_again(place: Path | str) -> None:
+    await say_again(migrated(place, "head"), json.loads(json.dumps(await record())))
+
+
+async def test_of_two_that_migrate_at_once_one_waits_for_the_other(place: Path | str, tmp_path: Path) -> None:
+    """As processes: the second begins while the first holds its lock, and ends after it with nothing left to do."""
+    engine = engine_of(migrated(place, revisions()[0]))
+    with engine.begin() as connection:
+        fill_first(connection.exec_driver_sql)
+    engine.dispose()
+    go = tmp_path / "go"
+    arguments = (sys.executable, str(Path(__file__).with_name("migrating.py")), str(place), str(go))
+    first = await asyncio.create_subprocess_exec(*arguments, "holding", stdout=asyncio.subprocess.PIPE)
+    assert first.stdout is not None
+    assert (await first.stdout.readline()).decode().strip() == "holding"
+    second = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+    assert second.stdout is not None
+    assert (await second.stdout.readline()).decode().strip() == "begins"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(second.wait()), 1.5)
+    go.touch()
+    for process in (first, second):
+        assert (await process.communicate())[0].decode().strip() == HEAD
+        assert process.returncode == 0
+    await look_around(place)
 
 
 def set_version(place: Path | str, version: int) -> None:

@@ -5,7 +5,6 @@ pieces wherever they are needed instead of being kept. Stamps stay nanoseconds f
 are exact for 104 days. Nothing is dropped here: warm-up and failures are masks, not missing rows.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -133,7 +132,7 @@ def _trial(source: Requests, run_id: str, trial: int) -> TrialRequests:
         ok=ok,
         hung_up=_is(rows, "outcome", Outcome.HUNG_UP),
         cut=broke_off | (ok & is_short & _is(rows, "finish_reason", FinishReason.LENGTH)),
-        outcomes=dict(sorted(Counter(str(end) for end in rows["outcome"].to_pylist()).items())),
+        outcomes=_counts(rows, "outcome"),
         chunk_counts=counts,
         chunk_tokens=tokens,
         last_chunk_ns=last_ns,
@@ -172,6 +171,12 @@ def _lists(batch: pa.RecordBatch) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
     ns, tokens = batch["chunk_ns"], batch["chunk_tokens"]
     lengths = np.asarray(pc.fill_null(pc.list_value_length(ns), 0), dtype=np.int64)
     return lengths, np.asarray(pc.list_flatten(ns)), np.asarray(pc.list_flatten(tokens))
+
+
+def _counts(rows: pa.Table, name: str) -> Mapping[str, int]:
+    """How often each word of a column is there, by word."""
+    found = rows[name].value_counts().to_pylist()
+    return dict(sorted((str(one["values"]), int(one["counts"])) for one in found))
 
 
 def _is(rows: pa.Table, name: str, word: str) -> Bools:

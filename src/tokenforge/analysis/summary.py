@@ -30,7 +30,7 @@ from tokenforge.analysis.saturation import is_over_saturated
 from tokenforge.analysis.shares import estimate_share
 from tokenforge.analysis.steadiness import State, read_steadiness
 from tokenforge.analysis.throughput import Rates, good_requests
-from tokenforge.analysis.trials import Trial, measure_trials
+from tokenforge.analysis.trials import MeasuredTrials, Trial
 from tokenforge.analysis.validity import judge, verdict_of
 from tokenforge.analysis.validity_idle import doubt_idle
 from tokenforge.analysis.validity_limits import doubt_limits
@@ -40,13 +40,15 @@ from tokenforge.domain.parity import ParityVerdict
 _UNSETTLED = "not steady"
 
 
-def summarise(document: Mapping[str, object], requests: Requests) -> BenchmarkSummary:
-    """All figures of a benchmark. `document` is the record as JSON, `requests` its rows.
+def summarise(
+    document: Mapping[str, object], requests: Requests, *, trials: MeasuredTrials | None = None
+) -> BenchmarkSummary:
+    """All figures of a benchmark. `document` is the record as JSON, `requests` its rows, `trials` them measured.
 
     Raises InvalidInput when the document has no list of runs.
     """
     facts = read_facts(document)
-    measured = _measured_runs(document, facts, requests)
+    measured = _measured_runs(document, facts, trials or MeasuredTrials(requests, most_kept=0))
     runs = tuple(one.summary for one in measured)
     spec, parity = facts.comparison, _parity(document)
     if spec is not None and (verdict := judge_comparison(measured, spec, parity=parity)) is not None:
@@ -69,10 +71,10 @@ def _parity(document: Mapping[str, object]) -> ParityNote | None:
     return ParityNote(verdict=ParityVerdict(verdict), sentence=said)
 
 
-def _measured_runs(document: Mapping[str, object], facts: Facts, requests: Requests) -> tuple[Measured, ...]:
+def _measured_runs(document: Mapping[str, object], facts: Facts, trials: MeasuredTrials) -> tuple[Measured, ...]:
     """Every run of the record, its facts beside its figures, in order."""
     return tuple(
-        Measured(facts=run, summary=_run_summary(run, measure_trials(run, requests), facts, basis))
+        Measured(facts=run, summary=_run_summary(run, trials.of(run), facts, basis))
         for run, basis in zip(facts.runs, read_bases(document), strict=True)
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenforge.analysis.summary import summarise
+from tokenforge.analysis.trials import MeasuredTrials
 from tokenforge.bench.driver.job import Endpoint
 from tokenforge.bench.run_log import RunLog
 from tokenforge.domain.benchmark import Benchmark, without_secrets, without_userinfo
@@ -92,9 +93,10 @@ def report_again(folder: Path) -> Outcome:
 
 def _write_pages(folder: Path, document: dict[str, object]) -> Outcome:
     requests = RequestsFile(folder / REQUESTS_FILE)
-    document["summary"] = to_plain(summarise({**document, "summary": {}}, requests))
+    trials = MeasuredTrials(requests)
+    document["summary"] = to_plain(summarise({**document, "summary": {}}, requests, trials=trials))
     write_text(folder / RECORD_FILE, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(folder / REPORT_FILE, render_report(document, requests))
+    write_text(folder / REPORT_FILE, render_report(document, requests, trials=trials))
     write_text(folder / MARKDOWN_FILE, render_markdown(document))
     return Outcome(folder=folder, document=document)
 

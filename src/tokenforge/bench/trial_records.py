@@ -1,13 +1,14 @@
 """The records of one trial in columns: read from its drivers' journals, sorted by index, no Python object per request.
 
-The fixed part of every record is held (about 100 bytes a request). Chunks, the bulk, stay in the journals and are read
-again when tables are made, some thousand requests at a time; so memory does not grow with the length of answers. The
-journals must stay where they are until then. Requests that two journals hold are both kept, in the journals' order.
+The fixed part of every record (about 140 bytes) is held in memory for few requests, in a file without a name beside the
+journals for many. Chunks, the bulk, stay in the journals and are read again when tables are made, some thousand
+requests at a time; so memory grows by 8 bytes a request. The journals must stay where they are until then. Requests
+that two journals hold are both kept, in the journals' order.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tokenforge.bench.record_bytes import (
     TOKEN_BYTES,
     decode_record,
 )
+from tokenforge.bench.spilled_rows import SpilledRows
 from tokenforge.domain.errors import StoreFailed
 from tokenforge.domain.record import Outcome, RequestRecord
 from tokenforge.store.requests_table import RECORD_COLUMNS
@@ -34,9 +36,9 @@ Ints = npt.NDArray[np.int64]
 
 _FIXED_TYPE = np.dtype([(name, "<" + code) for name, code in FIXED_FIELDS])
 _FRAME_TYPE = np.dtype([("journal", np.int32), ("at", np.int64), ("fixed", _FIXED_TYPE)])
-_SCANNED_BYTES = 1 << 23
-_TABLE_ROWS = 1 << 16
-_TABLE_CHUNKS = 1 << 22
+_SCANNED_BYTES = 1 << 22
+_TABLE_ROWS = 1 << 15
+_TABLE_CHUNKS = 1 << 21
 _MOST_TOKENS = 2**31 - 1
 _NEVER_ABSENT = {"index", "asked_output_tokens", "counted_tokens", "connection", "merged_reads"}
 _OUTCOME_NAMES = pa.array([str(outcome) for outcome in OUTCOMES], pa.string())
@@ -46,7 +48,7 @@ class TrialRecords:
     """What was recorded of one trial. `token_reads` brought its tokens: chunks next to each other from one read share
     its stamp."""
 
-    def __init__(self, *, trial: int, journals: Sequence[Path], frames: npt.NDArray[np.void], token_reads: int) -> None:
+    def __init__(self, *, trial: int, journals: Sequence[Path], frames: SpilledRows, token_reads: int) -> None:
         self.trial = trial
         self.token_reads = token_reads
         self._journals = tuple(journals)
@@ -57,7 +59,11 @@ class TrialRecords:
 
     def column(self, name: str) -> Ints:
         """A number of the fixed part per request; absent is `NO_STAMP` or `NO_COUNT`."""
-        numbers: Ints = self._frames["fixed"][name].astype(np.int64)
+        numbers = np.empty(len(self), np.int64)
+        at = 0
+        for frames in self._frames.blocks():
+            numbers[at : at + len(frames)] = frames["fixed"][name]
+            at += len(frames)
         return numbers
 
     def count(self, *outcomes: Outcome) -> int:
@@ -90,12 +96,13 @@ class TrialRecords:
 
     def records(self) -> tuple[RequestRecord, ...]:
         """Every request as an object: for small trials, memory grows with every chunk."""
-        return tuple(decode_record(payload, trial=self.trial) for payload in self._payloads(self._frames))
+        frames = self._frames.take(slice(None))
+        return tuple(decode_record(payload, trial=self.trial) for payload in self._payloads(frames))
 
     def sample(self, most: int) -> tuple[RequestRecord, ...]:
         """About `most` objects, at even steps, of the requests that ended well and have chunks."""
         fine = np.flatnonzero((self.column("outcome") == OUTCOMES.index(Outcome.OK)) & (self.column("chunks") > 0))
-        frames = self._frames[fine[:: max(1, len(fine) // most)]]
+        frames = self._frames.take(fine[:: max(1, len(fine) // most)])
         return tuple(decode_record(payload, trial=self.trial) for payload in self._payloads(frames))
 
     def tables(self) -> Iterator[pa.Table]:
@@ -105,7 +112,7 @@ class TrialRecords:
         while start < len(self):
             full = int(np.searchsorted(chunks, chunks[start] + _TABLE_CHUNKS, "right")) - 1
             end = min(start + _TABLE_ROWS, max(full, start + 1))
-            frames = self._frames[start:end]
+            frames = self._frames.take(slice(start, end))
             yield _table(frames["fixed"], list(self._payloads(frames)), trial=self.trial)
             start = end
 
@@ -127,14 +134,21 @@ def read_trial(journals: Sequence[Path], *, trial: int, until_damage: bool = Fal
     Raises StoreFailed when one of them cannot be read, is no journal, or is damaged before its end; with `until_damage`
     it counts up to there instead.
     """
-    parts: list[tuple[npt.NDArray[np.void], int]] = []
+    frames = SpilledRows(_FRAME_TYPE, folder=journals[0].parent if journals else Path())
+    indices: list[Ints] = [np.empty(0, np.int64)]
+    token_reads = 0
     for number, path in enumerate(journals):
-        with suppress(StoreFailed) if until_damage else nullcontext():
-            for part in _scan(path, number):
-                parts.append(part)
-    frames = np.concatenate([frames for frames, _ in parts]) if parts else np.empty(0, _FRAME_TYPE)
-    order = np.argsort(frames["fixed"]["index"], kind="stable")
-    return TrialRecords(trial=trial, journals=journals, frames=frames[order], token_reads=sum(n for _, n in parts))
+        for part, reads in _scan_until_damage(path, number) if until_damage else _scan(path, number):
+            frames.add(part)
+            indices.append(part["fixed"]["index"].astype(np.int64))
+            token_reads += reads
+    frames.sort(np.concatenate(indices))
+    return TrialRecords(trial=trial, journals=journals, frames=frames, token_reads=token_reads)
+
+
+def _scan_until_damage(path: Path, journal: int) -> Iterator[tuple[npt.NDArray[np.void], int]]:
+    with suppress(StoreFailed):
+        yield from _scan(path, journal)
 
 
 def _scan(path: Path, journal: int) -> Iterator[tuple[npt.NDArray[np.void], int]]:

@@ -83,6 +83,7 @@ class Executor:
             for benchmark in queue:
                 if benchmark.status in _BEGUN:
                     await self._take_over(benchmark, lease)
+            await self._clean_up_after_others()
             return
         for benchmark in queue:
             if benchmark.status is RunStatus.QUEUED:
@@ -101,6 +102,17 @@ class Executor:
             await self._clean(benchmark)
             return
         await self._again(benchmark, lease, cause="control ended while it ran")
+
+    async def _clean_up_after_others(self) -> None:
+        """A control that was killed between the end of a benchmark and its cleaning up left a key, and deployments."""
+        for identity in await self.load_keys.left():
+            try:
+                benchmark = await self.benchmarks.get(identity)
+            except NotFound:
+                await self.load_keys.end(identity)
+                continue
+            if not benchmark.open_runs:
+                await self._clean(benchmark)
 
     async def _again(self, benchmark: QueuedBenchmark, lease: Lease, *, cause: str) -> None:
         """Back to the queue, where its whole trials are not measured again; or, after too many times, its end."""
@@ -124,11 +136,12 @@ class Executor:
             now = await self._step(queued, RunStatus.PREPARING, lease, facts=facts)
             if now.status is not RunStatus.PREPARING:
                 return  # cancelled in this very moment
+            key = await self.load_keys.make(queued.id)  # from now on it is known that there is something to clean up
             while (targets := await self.places.of(now, held=lambda: self._held(lease), stop=stop)) is None:
                 now = await self.benchmarks.get(queued.id)
                 if not now.open_runs:
                     return
-            is_left_to_next = await self._measure(now, targets, stop=stop, lease=lease)
+            is_left_to_next = await self._measure(now, targets, key=key, stop=stop, lease=lease)
         except (LeaseLost, StoreUnavailable):
             is_left_to_next = True
             raise
@@ -141,10 +154,9 @@ class Executor:
                 await patiently(lambda: self._clean_after(queued), what="the queue")
 
     async def _measure(
-        self, queued: QueuedBenchmark, targets: list[Mapping[str, str]], *, stop: asyncio.Event, lease: Lease
+        self, queued: QueuedBenchmark, targets: list[Mapping[str, str]], *, key: str, stop: asyncio.Event, lease: Lease
     ) -> bool:
         """Offer the load in a process of its own; then every run has its end, or True: it is queued once more."""
-        key = await self.load_keys.make(queued.id)
         folder = self._results(queued).parent
         because = queued.facts.get("taken_up_because", "")
         asked = BenchAsked(body=remainder(queued), targets=targets, key=key, taken_up_because=because)
@@ -216,13 +228,12 @@ class Executor:
         await self._clean(await self.benchmarks.get(queued.id))
 
     async def _clean(self, benchmark: QueuedBenchmark) -> None:
-        """End its key; remove deployments that were made for it, unless it was to keep them."""
+        """Remove deployments that were made for it, unless it was to keep them; at last, as the mark of it, its key."""
+        if benchmark.body.get("keep", False) is not True:
+            for identity in json.loads(benchmark.facts.get("made", "[]")):
+                with contextlib.suppress(NotFound):
+                    await self.deployments.delete(DeploymentId(identity))
         await self.load_keys.end(benchmark.id)
-        if benchmark.body.get("keep", False) is True:
-            return
-        for identity in json.loads(benchmark.facts.get("made", "[]")):
-            with contextlib.suppress(NotFound):
-                await self.deployments.delete(DeploymentId(identity))
 
     def _step(
         self, queued: QueuedBenchmark, to: RunStatus, lease: Lease, *, cause: str = "",

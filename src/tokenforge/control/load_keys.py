@@ -25,6 +25,10 @@ class LoadKeys:
         await self.keys.add(replace(made, name=OWN + benchmark))
         return token
 
+    async def left(self) -> tuple[str, ...]:
+        """The benchmarks that have one."""
+        return tuple(key.name.removeprefix(OWN) for key in await self.keys.list() if key.name.startswith(OWN))
+
     async def end(self, benchmark: str) -> None:
         """From now on it is refused. None is no error."""
         with contextlib.suppress(NotFound):

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from tokenforge.analysis.document import RunFacts, read_facts
 from tokenforge.analysis.plain import Plain, mapping, mappings, sentences, text
 from tokenforge.analysis.requests import Requests
-from tokenforge.analysis.trials import measure_trials
+from tokenforge.analysis.trials import MeasuredTrials
 from tokenforge.report import facts, ledger, limits, view
 from tokenforge.report.charts import SLOTS
 from tokenforge.report.definitions import DEFINITIONS
@@ -36,8 +36,8 @@ class Section:
     figures: tuple[Figure, ...]
 
 
-def render_report(document: Mapping[str, object], requests: Requests) -> str:
-    """The page of a record that has its `summary`."""
+def render_report(document: Mapping[str, object], requests: Requests, *, trials: MeasuredTrials | None = None) -> str:
+    """The page of a record that has its `summary`; `trials` are its requests measured, where they are already."""
     environment = Environment(
         loader=PackageLoader("tokenforge.report"),
         autoescape=True,
@@ -45,10 +45,15 @@ def render_report(document: Mapping[str, object], requests: Requests) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(_page(document, requests)) + "\n"
+    return (
+        environment.get_template("report.html.j2").render(
+            _page(document, trials or MeasuredTrials(requests, most_kept=0))
+        )
+        + "\n"
+    )
 
 
-def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
+def _page(document: Plain, trials: MeasuredTrials) -> Mapping[str, object]:
     summary = mapping(document, "summary")
     slots = _slots(document)
     rows = view.run_rows(summary, slots)
@@ -72,7 +77,7 @@ def _page(document: Plain, requests: Requests) -> Mapping[str, object]:
         "parity": parity_view(mapping(document, "parity")),
         "parity_columns": PARITY_COLUMNS,
         "parity_how": HOW_PARITY,
-        "sections": _sections(document, requests, slots),
+        "sections": _sections(document, trials, slots),
         "ledgers": ledger.ledger_figures(summary),
         "ledger_how": ledger.HOW,
         "stages": ledger.MEANINGS,
@@ -107,24 +112,24 @@ def _slots(document: Plain) -> dict[str, int]:
     return {name: number % SLOTS for number, name in enumerate(names)}
 
 
-def _sections(document: Plain, requests: Requests, slots: Mapping[str, int]) -> Sequence[Section]:
+def _sections(document: Plain, trials: MeasuredTrials, slots: Mapping[str, int]) -> Sequence[Section]:
     groups: dict[tuple[str, str], list[RunFacts]] = {}
     for run in read_facts(document).runs:
         groups.setdefault((run.model, run.workload.name), []).append(run)
     sections = []
     for number, ((model, workload), runs) in enumerate(groups.items()):
-        series = [_series(run, requests, slots) for run in runs]
+        series = [_series(run, trials, slots) for run in runs]
         figures = workload_figures(series, key=f"w{number}")
         sections.append(Section(model=model, workload=workload, figures=figures))
     return [one for one in sections if one.figures]
 
 
-def _series(run: RunFacts, requests: Requests, slots: Mapping[str, int]) -> RunSeries:
+def _series(run: RunFacts, trials: MeasuredTrials, slots: Mapping[str, int]) -> RunSeries:
     return RunSeries(
         runtime=f"{run.runtime} (simulated)" if run.simulated else run.runtime,
         slot=slots.get(run.runtime, 0),
         is_open=run.workload.is_open,
-        trials=measure_trials(run, requests),
+        trials=trials.of(run),
     )
 
 

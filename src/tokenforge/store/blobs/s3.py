@@ -82,7 +82,8 @@ class S3Blobs:
             return await obstore.sign_async(self._store, "GET", key_of(sha256), timedelta(seconds=ttl_s))
 
     async def delete(self, sha256: str) -> None:
-        """Remove it."""
+        """Remove it, and what a broken upload of it left."""
+        await self.abandon(key_of(sha256))
         try:
             with self._named_failure():
                 async with asyncio.timeout(_LIMIT_S):
