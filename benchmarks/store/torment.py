@@ -25,7 +25,7 @@ from tokenforge.store.sql.store import open_store
 T = TypeVar("T")
 Process = multiprocessing.context.ForkProcess
 LIMIT_S = 60.0
-_TRIES = 4
+_TRIES = 8
 _SENDING_S = 0.06
 """About as long as a large file is sent: a fault in the midst of that comes somewhere within."""
 

@@ -43,6 +43,14 @@ class Postgres:
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         self._ctl("start", "-l", str(self.folder / "log"), "-o", options)
 
+    def is_up(self) -> bool:
+        """Whether its first process lives; a full disk may have ended it."""
+        try:
+            self._ctl("status")
+        except RuntimeError:
+            return False
+        return True
+
     def stop(self, mode: str = "fast") -> None:
         """End it: `fast` in order, `immediate` as if it crashed. No error when it is not up."""
         if (self._data / "postmaster.pid").exists():

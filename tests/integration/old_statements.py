@@ -1,4 +1,4 @@
-"""What a version of the store says to its database, as data: recorded while it was the newest, said again to later ones.
+"""What a version of the store says to its database, as data: recorded while it was the newest, and said again later.
 
     PYTHONPATH=src:tests/integration python tests/integration/old_statements.py > tests/integration/statements_NNNN.json
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,12 +21,13 @@ from tokenforge.control.executor import Executor
 from tokenforge.control.load_keys import LoadKeys
 from tokenforge.domain.deployment import Autoscale, Deployment, DeploymentId, DeploymentSpec
 from tokenforge.domain.deployment_state import Condition, Observed, Phase
+from tokenforge.domain.errors import LeaseLost
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.queued import QueuedBenchmark, QueuedRun
 from tokenforge.domain.run import RunStatus
 from tokenforge.domain.runtime import parse_runtime
 from tokenforge.store.archive import Archive
-from tokenforge.store.base import Lease
+from tokenforge.store.base import Benchmarks, Lease
 from tokenforge.store.blobs.folder import FolderBlobs
 from tokenforge.store.sql.store import Store, open_store
 
@@ -266,7 +268,7 @@ async def test_what_was_measured_before_control_was_killed_is_kept_and_not_measu
 
 
 async def test_a_key_that_a_killed_control_left_behind_ends_with_the_next(place: Place) -> None:
-    ended = await place.status(await place.queue(seed=1), RunStatus.SUCCEEDED)
+    ended = await place.status(await place.queue(seed=0), RunStatus.SUCCEEDED)
     await place.cleaned()
     await place.executor.load_keys.make(ended.id)
     await place.executor.load_keys.make("of a benchmark that is gone")
@@ -274,6 +276,32 @@ async def test_a_key_that_a_killed_control_left_behind_ends_with_the_next(place:
     async with asyncio.timeout(10):
         while await place.store.keys.list():  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.02)
+    await next_control
+
+
+@dataclass
+class Lapsing:
+    """The port Benchmarks whose first step comes when the lease has just run out."""
+
+    under: Benchmarks
+    is_over: bool = False
+
+    async def step(self, identity: str, **how: Any) -> QueuedBenchmark:
+        if not self.is_over:
+            self.is_over = True
+            raise LeaseLost("lease 'control' is not held any more")
+        return await self.under.step(identity, **how)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.under, name)
+
+
+async def test_a_lease_that_lapsed_for_a_moment_while_taking_over_leaves_nothing_half_way(place: Place) -> None:
+    identity = await begun(place)
+    lapsing = Lapsing(place.store.benchmarks)
+    next_control = replace_stop(place, benchmarks=lapsing)
+    await place.status(identity, RunStatus.SUCCEEDED)
+    assert lapsing.is_over
     await next_control
 
 
@@ -291,9 +319,9 @@ async def test_a_benchmark_whose_process_is_killed_is_taken_up_again(place: Plac
     assert done.facts["taken_up"] == "1"
 
 
-def replace_stop(place: Place) -> "asyncio.Task[None]":
+def replace_stop(place: Place, **parts: Any) -> "asyncio.Task[None]":
     """Another executor over the same store, which ends after a moment."""
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(6.0, stop.set)
-    other = replace(place.executor, folder=place.executor.folder / "other")
+    other = replace(place.executor, folder=place.executor.folder / "other", **parts)
     return asyncio.create_task(other.run(stop))

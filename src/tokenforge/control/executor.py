@@ -69,6 +69,7 @@ class Executor:
                 if lease is not None:
                     await self._turn(lease, stop)
             except LeaseLost:
+                self._taken_over = 0  # it may be held again in the same epoch, with what was left half way
                 _log.warning("lease lost; a benchmark that ran here is left to the next control")
             except TokenForgeError as error:
                 self._taken_over = 0  # what was begun is looked at again
