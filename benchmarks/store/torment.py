@@ -26,6 +26,7 @@ T = TypeVar("T")
 Process = multiprocessing.context.ForkProcess
 LIMIT_S = 60.0
 _TRIES = 8
+_AFTER_S = 1.0
 _SENDING_S = 0.06
 """About as long as a large file is sent: a fault in the midst of that comes somewhere within."""
 
@@ -126,6 +127,7 @@ def _one(site: Site, identity: str, job: Job, tally: Tally, chance: random.Rando
     _enqueue(site, identity)
     first = _start(site, fault)
     _wait(lambda: _is_hit(first) or not _is_open(site, identity), limit_s=LIMIT_S)
+    _wait(lambda: _is_hit(first), limit_s=0.0 if _is_open(site, identity) else _AFTER_S)  # steps after the end
     is_hit = _is_hit(first)
     began_s = time.monotonic()
     second = _start(site, Fault())

@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
 
 from tokenforge.domain.errors import Fault, InvalidInput
-from tokenforge.domain.observing import LogForm, Observing
+from tokenforge.domain.observing import TRACE_HEADERS, LogForm, Observing, read_trace_headers
 
 _MOST_S = 3600.0
 _MOST_COUNT = 1024
@@ -182,7 +181,7 @@ def _observing(env: Mapping[str, str]) -> Observing:
         log_requests=_is_on(env.get("TOKENFORGE_LOG_REQUESTS", "")),
         log_prompts=_is_on(env.get("TOKENFORGE_LOG_PROMPTS", "")),
         traces_url=url,
-        trace_headers=_headers(env.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
+        trace_headers=read_trace_headers(env.get(TRACE_HEADERS, "")),
         trace_share=share,
         visible_gpus=env.get("CUDA_VISIBLE_DEVICES"),
     )
@@ -194,12 +193,6 @@ def _traces_url(env: Mapping[str, str]) -> str | None:
         return exact
     base = env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     return f"{base.rstrip('/')}/v1/traces" if base else None
-
-
-def _headers(text: str) -> dict[str, str]:
-    """`NAME=VALUE,...` with values percent-encoded, as OpenTelemetry writes them; what has no `=` is left out."""
-    pairs = (pair.partition("=") for pair in text.split(","))
-    return {name.strip().lower(): unquote(value.strip()) for name, sign, value in pairs if sign and name.strip()}
 
 
 def _is_on(text: str) -> bool:

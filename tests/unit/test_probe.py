@@ -99,3 +99,10 @@ def test_the_base_is_the_same_however_the_url_is_written(url: str) -> None:
 def test_an_address_without_a_scheme_is_refused() -> None:
     with pytest.raises(InvalidInput, match="localhost:8000"):
         base_url("localhost:8000")
+
+
+def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:
+    with pytest.raises(InvalidInput, match="had a user or password") as caught:
+        probe_server("http://me:canary@127.0.0.1:9/v1", model=None, headers={})
+    assert "canary" not in str(caught.value)
+    assert "http://127.0.0.1:9" in str(caught.value)

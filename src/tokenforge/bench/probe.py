@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tokenforge.domain.benchmark import without_userinfo
 from tokenforge.domain.errors import Fault, InvalidInput, NotFound, TargetUnreachable
 
 _LIMIT_S = 5.0
@@ -39,7 +40,7 @@ def probe_server(url: str, *, model: str | None, headers: Mapping[str, str]) -> 
     Raises TargetUnreachable when nothing does, NotFound when it does not serve `model`, and InvalidInput when it
     serves several and none was named.
     """
-    base = base_url(url)
+    base = _without_password(url)
     models = _models(base, headers)
     chosen = _choose(model, models, base)
     window = models[chosen].get("max_model_len")
@@ -59,11 +60,20 @@ def probe_server(url: str, *, model: str | None, headers: Mapping[str, str]) -> 
     return Probe(model=chosen, window=known_window, engine=None)
 
 
+def _without_password(url: str) -> str:
+    base = base_url(url)
+    if "@" in base.partition("://")[2].partition("/")[0]:
+        shown, hint = without_userinfo(base), "leave them out; a key comes from OPENAI_API_KEY"
+        raise InvalidInput([Fault(field="--url", value=shown, message="had a user or password in it", hint=hint)])
+    return base
+
+
 def base_url(url: str) -> str:
     """The URL without `/v1` and trailing slashes. Raises InvalidInput for anything but http(s)."""
     if not url.startswith(("http://", "https://")):
         hint = "write http://HOST:PORT or https://HOST"
-        raise InvalidInput([Fault(field="--url", value=url, message="is not an HTTP address", hint=hint)])
+        value = without_userinfo(url)
+        raise InvalidInput([Fault(field="--url", value=value, message="is not an HTTP address", hint=hint)])
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 

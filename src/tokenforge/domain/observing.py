@@ -3,6 +3,10 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+TRACE_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+"""The variable (OpenTelemetry's own) that headers come from in every process: they are secrets, so no file has them."""
 
 
 class LogForm(enum.StrEnum):
@@ -29,3 +33,9 @@ class Observing:
     trace_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     trace_share: float = 1.0
     visible_gpus: str | None = None
+
+
+def read_trace_headers(text: str) -> dict[str, str]:
+    """`NAME=VALUE,...` with values percent-encoded, as OpenTelemetry writes them; what has no `=` is left out."""
+    pairs = (pair.partition("=") for pair in text.split(","))
+    return {name.strip().lower(): unquote(value.strip()) for name, sign, value in pairs if sign and name.strip()}

@@ -88,8 +88,9 @@ def announcement_from_line(line: bytes) -> Announcement:
 
 
 def worker_spec_to_json(spec: WorkerSpec) -> str:
-    """The spec as one JSON object."""
-    return json.dumps(to_plain(spec), indent=2, allow_nan=False)
+    """The spec as one JSON object, without the headers of its traces: the worker has them from its environment."""
+    observing = dataclasses.replace(spec.observing, trace_headers={})
+    return json.dumps(to_plain(dataclasses.replace(spec, observing=observing)), indent=2, allow_nan=False)
 
 
 def worker_spec_from_json(text: str | bytes) -> WorkerSpec:

@@ -233,7 +233,7 @@ class Kept(Protocol):
         ...
 
     async def find(self, identity: str) -> KeptBenchmark:
-        """By its own id, one of its runs', or that of the queued benchmark it answers. Raises NotFound."""
+        """By its own id, one of its runs', or those of the queued benchmark that it answers. Raises NotFound."""
         ...
 
     async def forget(self, *, before: str, beyond: int | None, limit: int) -> int:

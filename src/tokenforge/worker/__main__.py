@@ -10,13 +10,15 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
 from tokenforge.domain.errors import TokenForgeError
-from tokenforge.domain.observing import LogForm
+from tokenforge.domain.observing import TRACE_HEADERS, LogForm, read_trace_headers
 from tokenforge.domain.runtime import Accelerator
+from tokenforge.domain.worker import WorkerSpec
 from tokenforge.protocol.listening import bind
 from tokenforge.protocol.worker_spec import Announcement, WorkerPhase, worker_spec_from_json
 from tokenforge.runtimes.registry import find_plug
@@ -39,7 +41,7 @@ def main() -> int:
     announcer = Announcer(arguments.announce_fd, arguments.state_file)
     announcer.note(Announcement(port=0, phase=WorkerPhase.STARTING))
     try:
-        spec = worker_spec_from_json(arguments.spec.read_bytes())
+        spec = _with_trace_headers(worker_spec_from_json(arguments.spec.read_bytes()))
         set_up_logs(sys.stderr, process="worker", form=spec.observing.log_form)
         plug = find_plug(spec.runtime.runtime)
         listener = bind(spec.host, spec.port)
@@ -60,6 +62,11 @@ def main() -> int:
         return 1
     _log.info("worker %s ends as asked", spec.name)
     return 0
+
+
+def _with_trace_headers(spec: WorkerSpec) -> WorkerSpec:
+    headers = read_trace_headers(os.environ.get(TRACE_HEADERS, ""))
+    return replace(spec, observing=replace(spec.observing, trace_headers=headers))
 
 
 def _arguments() -> argparse.Namespace:

@@ -57,12 +57,13 @@ class SqlKept:
         return await self._database.read(work)
 
     async def find(self, identity: str) -> KeptBenchmark:
-        """By its own id, a run's, or that of the queued benchmark it answers; whole. Raises NotFound."""
+        """By its own id, a run's, or those of the queued benchmark that it answers; whole. Raises NotFound."""
 
         def work(db: Connection) -> KeptBenchmark:
             query = (
                 f"SELECT {_BENCHMARK} FROM benchmark WHERE id = :id OR queued_id = :id"
                 " OR id = (SELECT benchmark_id FROM run WHERE id = :id)"
+                " OR queued_id = (SELECT benchmark_id FROM queued_run WHERE id = :id)"
             )
             row = db.execute(query, {"id": identity}).fetchone()
             if row is None:
