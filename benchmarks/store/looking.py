@@ -1,7 +1,7 @@
 """What must be true of a database and an artifact store, whatever was killed; each finding is a line."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 
@@ -47,7 +47,7 @@ async def look_at(site: Site, identity: str) -> tuple[str, str, list[str]]:
         await store.close()
 
 
-async def _bytes_of(store: Store, site: Site, identity: str):  # type: ignore[no-untyped-def]
+async def _bytes_of(store: Store, site: Site, identity: str) -> AsyncIterator[str]:
     blobs = open_blobs(site.artifacts_url, env=site.env, default=site.work)
     kept = await store.kept.find(identity)
     if kept.id != f"of-{identity}" or len(kept.artifacts) != FILES:

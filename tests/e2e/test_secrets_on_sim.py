@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from command import COMMAND
 from otlp_sink import Sink, otlp_sink
-from platform_rig import Up, free_port, up, wait_for, words_of
+from own_children import words_of
+from platform_rig import Up, free_port, up, wait_for
 
 from servers.postgres import Postgres
 from servers.proxy import Proxy

@@ -175,8 +175,9 @@ def _lists(batch: pa.RecordBatch) -> tuple[Ints, Ints, npt.NDArray[np.int32]]:
 
 def _counts(rows: pa.Table, name: str) -> Mapping[str, int]:
     """How often each word of a column is there, by word."""
-    found = rows[name].value_counts().to_pylist()
-    return dict(sorted((str(one["values"]), int(one["counts"])) for one in found))
+    found = rows[name].value_counts()
+    words, counts = found.field("values").to_pylist(), found.field("counts").to_numpy()
+    return dict(sorted(zip(map(str, words), counts.tolist(), strict=True)))
 
 
 def _is(rows: pa.Table, name: str, word: str) -> Bools:
