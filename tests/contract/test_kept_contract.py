@@ -25,10 +25,13 @@ SUCCEEDED = Ending(queued_id="q1", runs={"qr1": (RunStatus.SUCCEEDED, "")}, fact
 
 async def test_what_was_measured_comes_back_whole_by_any_of_its_names(store: Store) -> None:
     await store.blobs.claim([ARTIFACT])
+    await store.benchmarks.enqueue(QUEUED, idempotency=None)
     kept = replace(KEPT, queued_id="q1", artifacts=(ARTIFACT,))
     await store.kept.keep(kept)
-    for name in (kept.id, kept.runs[0].id, "q1"):
+    for name in (kept.id, kept.runs[0].id, "q1", "qr1"):
         assert await store.kept.find(name) == kept
+    await store.kept.keep(replace(kept, queued_id=None))  # as an import of what is there already does
+    assert await store.kept.find("q1") == kept
 
 
 async def test_the_same_again_takes_its_own_place(store: Store) -> None:

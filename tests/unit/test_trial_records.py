@@ -126,4 +126,4 @@ def test_a_token_count_beyond_the_column_is_cut_to_its_largest(tmp_path: Path) -
 def test_a_long_trial_comes_in_tables_of_bounded_size(tmp_path: Path) -> None:
     trial = recorded(tmp_path, [replace(BARE, index=index) for index in range(66_000)])
     sizes = [len(table) for table in trial.tables()]
-    assert (sum(sizes), len(sizes)) == (66_000, 3)
+    assert (sum(sizes), len(sizes)) == (66_000, 5)

@@ -36,8 +36,8 @@ Ints = npt.NDArray[np.int64]
 
 _FIXED_TYPE = np.dtype([(name, "<" + code) for name, code in FIXED_FIELDS])
 _FRAME_TYPE = np.dtype([("journal", np.int32), ("at", np.int64), ("fixed", _FIXED_TYPE)])
-_SCANNED_BYTES = 1 << 22
-_TABLE_ROWS = 1 << 15
+_SCANNED_BYTES = 1 << 21
+_TABLE_ROWS = 1 << 14
 _TABLE_CHUNKS = 1 << 21
 _MOST_TOKENS = 2**31 - 1
 _NEVER_ABSENT = {"index", "asked_output_tokens", "counted_tokens", "connection", "merged_reads"}

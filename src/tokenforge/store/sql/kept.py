@@ -32,8 +32,11 @@ class SqlKept:
         def work(db: Connection) -> None:
             if lease is not None:
                 require(db, lease)
+            values = _benchmark_values(db, kept)
+            if kept.queued_id is None:  # imported over itself it still answers what it answered
+                values = {**values, "queued_id": _answered(db, kept.id)}
             db.execute("DELETE FROM benchmark WHERE id = :id OR queued_id = :queued", _owner(kept))
-            db.execute(_insert("benchmark", _BENCHMARK), _benchmark_values(db, kept))
+            db.execute(_insert("benchmark", _BENCHMARK), values)
             db.execute_many(_insert("run", _RUN), _run_values(kept))
             db.execute_many(_insert("trial", _TRIAL), _trial_values(kept))
             for artifact in kept.artifacts:
@@ -136,6 +139,12 @@ def _insert(table: str, columns: str) -> str:
 
 def _owner(kept: KeptBenchmark) -> Values:
     return {"id": kept.id, "queued": kept.queued_id}
+
+
+def _answered(db: Connection, identity: str) -> str | None:
+    """The queued benchmark that a kept one answers."""
+    row = db.execute("SELECT queued_id FROM benchmark WHERE id = :id", {"id": identity}).fetchone()
+    return None if row is None else row[0]
 
 
 def _benchmark_values(db: Connection, kept: KeptBenchmark) -> Values:
