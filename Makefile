@@ -9,7 +9,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run-api dev dev-stop test-s3-ceph bench bench-harness bench-gateway test check lint types contracts test-science unit fuzz-api reference clean
+.PHONY: help run-api dev dev-stop test-s3-ceph bench bench-harness bench-gateway bench-telemetry test check lint types contracts test-science unit fuzz-api reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -41,6 +41,9 @@ bench-harness: $(READY) ## Measure load generators side by side against a server
 
 bench-gateway: $(READY) ## Measure the gateway beside nginx, Rust routers, LiteLLM, Portkey (ARGS=--quick, --fire)
 	@$(BIN)/python benchmarks/gateway/run.py $(ARGS)
+
+bench-telemetry: $(READY) ## Measure what metrics and traces cost the gateway and the load generator (ARGS="--quads 8")
+	@PYTHONPATH=benchmarks:tests/integration $(BIN)/python -m telemetry $(ARGS)
 
 test: $(READY) ## Run all tests: unit, contract, integration with real engines, end to end
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -14,7 +14,7 @@ from tokenforge.domain.generation import Capabilities, RuntimeInfo
 from tokenforge.domain.model import parse_model
 from tokenforge.domain.observing import Observing
 from tokenforge.domain.runtime import parse_runtime
-from tokenforge.telemetry.gateway_metrics import GatewayMetrics
+from tokenforge.telemetry.gateway_metrics import GatewayMetrics, Tokens
 from tokenforge.telemetry.tracing.tracer import make_tracer
 
 MODEL = "synthetic:tiny"
@@ -24,6 +24,9 @@ class Silent(GatewayMetrics):
     """Metrics that count nothing."""
 
     def count(self, path: str, outcome: str, *, duration_s: float) -> None:
+        """Nothing."""
+
+    def delivered(self, usage: Tokens) -> None:
         """Nothing."""
 
     def retried(self, path: str) -> None:

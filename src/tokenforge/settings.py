@@ -162,9 +162,7 @@ def _address(env: Mapping[str, str], name: str, *, default: tuple[str, int]) -> 
 def _observing(env: Mapping[str, str]) -> Observing:
     """How this process and its workers are observed. Raises InvalidInput with every fault."""
     faults: list[Fault] = []
-    form = env.get("TOKENFORGE_LOG") or LogForm.PRETTY.value
-    if form not in set(LogForm):
-        faults.append(Fault(field="TOKENFORGE_LOG", value=form, message="is not known", hint="write pretty or json"))
+    form = _log_form(env, faults)
     said = env.get("OTEL_TRACES_SAMPLER_ARG") or "1"
     share = float(said) if re.fullmatch(r"\d{0,3}\.?\d{1,12}", said) else -1.0
     if not 0.0 <= share <= 1.0:
@@ -177,7 +175,7 @@ def _observing(env: Mapping[str, str]) -> Observing:
     if faults:
         raise InvalidInput(faults, source="environment")
     return Observing(
-        log_form=LogForm(form),
+        log_form=form,
         log_requests=_is_on(env.get("TOKENFORGE_LOG_REQUESTS", "")),
         log_prompts=_is_on(env.get("TOKENFORGE_LOG_PROMPTS", "")),
         traces_url=url,
@@ -185,6 +183,23 @@ def _observing(env: Mapping[str, str]) -> Observing:
         trace_share=share,
         visible_gpus=env.get("CUDA_VISIBLE_DEVICES"),
     )
+
+
+def read_log_form(environ: Mapping[str, str] | None = None) -> LogForm:
+    """`TOKENFORGE_LOG` alone, for what must log before the rest is read. Raises InvalidInput."""
+    faults: list[Fault] = []
+    form = _log_form(os.environ if environ is None else environ, faults)
+    if faults:
+        raise InvalidInput(faults, source="environment")
+    return form
+
+
+def _log_form(env: Mapping[str, str], faults: list[Fault]) -> LogForm:
+    form = env.get("TOKENFORGE_LOG") or LogForm.PRETTY.value
+    if form not in set(LogForm):
+        faults.append(Fault(field="TOKENFORGE_LOG", value=form, message="is not known", hint="write pretty or json"))
+        return LogForm.PRETTY
+    return LogForm(form)
 
 
 def _traces_url(env: Mapping[str, str]) -> str | None:

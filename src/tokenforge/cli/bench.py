@@ -17,7 +17,7 @@ from tokenforge.bench.session import Request, run_benchmark, run_on_target
 from tokenforge.bench.targets import Kit, url_target
 from tokenforge.cli.plan import print_plan
 from tokenforge.cli.progress import LiveProgress, PlainProgress
-from tokenforge.cli.wiring import make_kit, metered
+from tokenforge.cli.wiring import counted
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import Fault, InvalidInput, WorkerFailed
 from tokenforge.domain.model import parse_model
@@ -99,8 +99,7 @@ async def _work(
     asked: Asked, request: Request, observer: LiveProgress | PlainProgress
 ) -> "tuple[Outcome, BaseException | None]":
     settings = read_settings()
-    async with metered(settings, observer) as watching:
-        return await _measure(asked, request, settings=settings, kit=make_kit(settings, watching))
+    return await counted(settings, observer, lambda kit: _measure(asked, request, settings=settings, kit=kit))
 
 
 async def _measure(

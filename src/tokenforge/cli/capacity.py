@@ -23,7 +23,7 @@ from tokenforge.cli.bench import say_why, until_stopped
 from tokenforge.cli.progress import LiveProgress, PlainProgress
 from tokenforge.cli.results import remember
 from tokenforge.cli.show import print_json, print_table
-from tokenforge.cli.wiring import make_kit
+from tokenforge.cli.wiring import counted
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.canonical import to_plain
 from tokenforge.domain.errors import Fault, InvalidInput, NotFound
@@ -98,7 +98,7 @@ async def _work(
     observer: LiveProgress | PlainProgress,
 ) -> tuple[Outcome, BaseException | None]:
     settings = read_settings()
-    kit, target = make_kit(settings, observer), None
+    target = None
     if asked.url is not None:
         key = settings.openai_api_key
         target = await asyncio.to_thread(
@@ -106,7 +106,9 @@ async def _work(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             tokenizer=None if asked.tokenizer is None else load_tokenizer(asked.tokenizer),
         )  # fmt: skip
-    outcome, searches, ended = await run_plan(request, rules, kit=kit, target=target)
+    outcome, searches, ended = await counted(
+        settings, observer, lambda kit: run_plan(request, rules, kit=kit, target=target)
+    )
     found.extend(searches)
     return outcome, ended
 

@@ -17,7 +17,7 @@ from tokenforge.cli.bench import say_why, until_stopped
 from tokenforge.cli.compare_asked import Asked, command_text, read_asked, read_restart
 from tokenforge.cli.progress import LiveProgress, PlainProgress
 from tokenforge.cli.results import remember, show_outcome
-from tokenforge.cli.wiring import make_kit
+from tokenforge.cli.wiring import counted
 from tokenforge.domain.benchmark import Benchmark
 from tokenforge.domain.errors import TokenForgeError, WorkerFailed
 from tokenforge.models.tokenizers import load_tokenizer
@@ -64,7 +64,8 @@ def _run(asked: Asked) -> int:
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(sys.stderr) as observer:
         _say_beforehand(benchmark, observer)
-        outcome, ended = until_stopped(run_comparison(request, means, kit=make_kit(settings, observer)))
+        work = counted(settings, observer, lambda kit: run_comparison(request, means, kit=kit))
+        outcome, ended = until_stopped(work)
     return _finish(outcome, ended, as_json=asked.as_json)
 
 

@@ -16,6 +16,8 @@ from tokenforge.cli.platform_commands import add_platform_commands
 from tokenforge.cli.runs_words import runs_app
 from tokenforge.cli.server_run_words import add_server_runs
 from tokenforge.domain.errors import InvalidInput, InvalidRequest, KeyReused, NotFound, TokenForgeError, TooLarge
+from tokenforge.settings import read_log_form
+from tokenforge.telemetry.logs import set_up_command_logs
 
 _UNUSABLE = frozenset(kind.code for kind in (InvalidInput, NotFound, InvalidRequest, TooLarge, KeyReused))
 """Codes of what is wrong with the input, also where a server says so."""
@@ -259,6 +261,7 @@ def describe_model(
 def run() -> None:
     """The console script: errors become one message on stderr and an exit code."""
     try:
+        sys.stderr = set_up_command_logs(sys.stderr, read_log_form())
         app()
     except TokenForgeError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -25,7 +25,7 @@ from tokenforge.cli.bench import say_why, until_stopped
 from tokenforge.cli.progress import LiveProgress, PlainProgress
 from tokenforge.cli.results import remember
 from tokenforge.cli.show import print_json, wide_console
-from tokenforge.cli.wiring import make_kit
+from tokenforge.cli.wiring import counted
 from tokenforge.domain.errors import Fault, InvalidInput, StoreFailed, TokenForgeError
 from tokenforge.domain.model import parse_model
 from tokenforge.models.resolve import resolve_model
@@ -118,7 +118,7 @@ def _run_again(asked: Asked, record: Mapping[str, object]) -> Replication:
     )
     console = Console(stderr=True)
     with LiveProgress(console) if console.is_terminal else PlainProgress(sys.stderr) as observer:
-        outcome, ended = until_stopped(run_benchmark(request, kit=make_kit(settings, observer)))
+        outcome, ended = until_stopped(counted(settings, observer, lambda kit: run_benchmark(request, kit=kit)))
     remember(outcome)
     if ended is not None:
         say_why(ended)

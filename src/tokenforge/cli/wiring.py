@@ -1,7 +1,8 @@
 """The parts, put together: settings in, a Kit for benchmarks out."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from tokenforge import __version__
 from tokenforge.bench.environment import detect_accelerator
@@ -13,6 +14,8 @@ from tokenforge.cluster.local import LocalCluster, reap_orphans
 from tokenforge.settings import Settings
 from tokenforge.telemetry.benchmark_metrics import BenchmarkMetrics
 from tokenforge.telemetry.page import new_registry
+
+Done = TypeVar("Done")
 
 
 def make_kit(settings: Settings, observer: Observer) -> Kit:
@@ -30,6 +33,12 @@ def make_kit(settings: Settings, observer: Observer) -> Kit:
         observer=observer,
         observing=settings.observing,
     )
+
+
+async def counted(settings: Settings, observer: Observer, work: Callable[[Kit], Awaitable[Done]]) -> Done:
+    """What `work` gives with a kit whose trials are counted on the load generator's page of metrics meanwhile."""
+    async with metered(settings, observer) as watching:
+        return await work(make_kit(settings, watching))
 
 
 @contextlib.asynccontextmanager

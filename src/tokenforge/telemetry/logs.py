@@ -3,11 +3,14 @@
 A secret is never among them, and no prompt unless it is asked for. Whoever logs a request uses `log_request`.
 """
 
+import io
 import json
 import logging
+import sys
 import time
 from collections.abc import Mapping
-from typing import IO
+from types import TracebackType
+from typing import IO, TextIO, cast
 
 from tokenforge.domain.observing import LogForm
 from tokenforge.telemetry.catalogue.log_fields import LOG_FIELDS
@@ -15,15 +18,72 @@ from tokenforge.telemetry.catalogue.log_fields import LOG_FIELDS
 _KNOWN = frozenset(field.name for field in LOG_FIELDS)
 _FIELDS = "fields"
 
+_ERROR = "error:"
+_LONGEST = 1 << 16
+_words = logging.getLogger("tokenforge.words")
+
 Value = str | int | float | None
 
 
-def set_up_logs(stream: IO[str], *, process: str, form: LogForm) -> None:
-    """Everything that this process logs goes there, in that form."""
-    handler = logging.StreamHandler(stream)
+def set_up_logs(stream: "IO[str] | LoggedLines", *, process: str, form: LogForm) -> None:
+    """Everything that this process logs goes there, in that form; past a `LoggedLines`, to what it stands before."""
+    handler = logging.StreamHandler(stream.stream if isinstance(stream, LoggedLines) else stream)
     handler.setFormatter(JsonLines(process) if form is LogForm.JSON else PlainLines(process))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def set_up_command_logs(stream: TextIO, form: LogForm) -> TextIO:
+    """For a command that people start; returns what stands for standard error from here on.
+
+    For people, its own words stay as they are and warnings join them. As JSON, each line is an object, its own
+    words too: what is happening as `info`, what begins with `error:` as `error`.
+    """
+    set_up_logs(stream, process="command", form=form)
+    if form is LogForm.PRETTY:
+        logging.getLogger().setLevel(logging.WARNING)
+        return stream
+    sys.excepthook = _log_exception
+    return cast("TextIO", LoggedLines(stream))
+
+
+class LoggedLines(io.TextIOBase):
+    """Text that logs what is written to it, up to each line break that ends a writing. Not a terminal."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+        self._rest = ""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """That of the stream behind it, for child processes."""
+        return self.stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Log it if it ends in a line break; what does not waits for its end, up to a bound."""
+        self._rest += text
+        if text.endswith("\n") or len(self._rest) > _LONGEST:
+            self._end()
+        return len(text)
+
+    def close(self) -> None:
+        """Log what has no line break yet. The stream behind stays open."""
+        if not self.closed:
+            self._end()
+        super().close()
+
+    def _end(self) -> None:
+        text, self._rest = self._rest.strip(), ""
+        if text:
+            is_error = text.startswith(_ERROR)
+            _words.log(logging.ERROR if is_error else logging.INFO, "%s", text.removeprefix(_ERROR).strip())
+
+
+def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _words.critical("unexpected", exc_info=(kind, error, trace))
 
 
 def log_request(logger: logging.Logger, fields: Mapping[str, Value]) -> None:

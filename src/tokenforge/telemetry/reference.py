@@ -46,9 +46,10 @@ _LOGS_HEAD = """# Logs
 
 <!-- Made from `telemetry/catalogue/log_fields.py` by `make reference`; do not edit. -->
 
-Every process logs to standard error (`up` keeps it in files): for people, or with `TOKENFORGE_LOG=json` one JSON object
-a line. One `request_id` goes through all processes: the caller's `x-request-id`, or one that the gateway makes, which
-comes back in the answer.
+Every process and every command logs to standard error (`up` keeps it in files): for people, or with
+`TOKENFORGE_LOG=json` one JSON object a line. A command's own words there, progress and errors, are `message`s then;
+what it answers goes to standard output as ever. One `request_id` goes through all processes: the caller's
+`x-request-id`, or one that the gateway makes, which comes back in the answer.
 
 | field | where | what it says |
 |---|---|---|

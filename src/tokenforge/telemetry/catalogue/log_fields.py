@@ -17,7 +17,7 @@ _REQUEST = "a request"
 LOG_FIELDS = (
     LogField(name="time", where="every line", text="RFC 3339, UTC, with milliseconds"),
     LogField(name="level", where="every line", text="`debug`, `info`, `warning`, `error`"),
-    LogField(name="process", where="every line", text="`gateway`, `control`, `worker`, `bench`"),
+    LogField(name="process", where="every line", text="`gateway`, `control`, `worker`; `command` for all others"),
     LogField(name="logger", where="every line", text="the part of the program that says it"),
     LogField(name="message", where="every line", text="for people; `request` on the line that ends a request"),
     LogField(name="error", where="a failure", text="the error with its trace in the program"),
