@@ -113,3 +113,18 @@ def test_for_people_a_commands_words_stay_as_they_are() -> None:
     _log.warning("look")
     assert stream.getvalue().endswith(" command WARNING part look\n")
     assert len(stream.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", LogForm)
+def test_a_callers_name_of_10_kb_does_not_make_a_line_long(form: LogForm) -> None:
+    stream = lines_of(form)
+    log_request(_log, {"model": "k" * 10_240, "prompt": "p" * 1000})
+    assert "k" * 256 + "... (10240 characters)" in stream.getvalue()
+    assert "p" * 1000 in stream.getvalue()
+    assert len(stream.getvalue()) < 2000
+
+
+def test_what_turns_a_line_around_is_written_out() -> None:
+    stream = lines_of(LogForm.PRETTY)
+    log_request(_log, {"model": "a\u202eb\x1b[31m"})
+    assert "a\\u202eb\\u001b[31m" in stream.getvalue()

@@ -1,6 +1,7 @@
 """Trace context, spans on the wire by the official classes, and an exporter that never fills the memory."""
 
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -104,6 +105,35 @@ def test_a_receiver_that_is_away_is_said_once_and_fills_no_memory(caplog: pytest
     sending.close()
     assert sending.dropped == 20 * 512
     assert len([r for r in caplog.records if "cannot be sent" in r.message]) == 1
+
+
+def test_a_receiver_that_is_away_is_not_asked_again_at_the_end() -> None:
+    asked = []
+
+    def send(body: bytes) -> None:
+        asked.append(len(read_request(body)))
+        raise OSError("away")
+
+    sending = Exporter(send, resource=RESOURCE, version="1", every_s=60.0)
+    sending.take([ONE])
+    sending._flush()
+    sending.take([ONE] * 2)
+    sending.close()
+    assert (asked, sending.dropped) == ([1], 3)
+
+
+def test_a_receiver_that_takes_too_little_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept()
+    sending = Exporter(kept, resource=RESOURCE, version="1", every_s=0.05)
+    for _ in range(3):
+        sending.take([ONE] * (MOST_WAITING + 1))
+    end_s = time.monotonic() + 10
+    while not caplog.records and time.monotonic() < end_s:
+        time.sleep(0.01)
+    sending.close()
+    assert [r.message for r in caplog.records if "more traces come" in r.message] == [
+        f"more traces come than the receiver takes; {3 * (MOST_WAITING + 1)} spans were dropped so far"
+    ]
 
 
 def test_more_than_may_wait_is_dropped_and_counted() -> None:

@@ -18,6 +18,7 @@ from tokenforge.telemetry.catalogue.log_fields import LOG_FIELDS
 _KNOWN = frozenset(field.name for field in LOG_FIELDS)
 _FIELDS = "fields"
 
+_MOST_CHARS = 256
 _ERROR = "error:"
 _LONGEST = 1 << 16
 _words = logging.getLogger("tokenforge.words")
@@ -95,7 +96,14 @@ def log_request(logger: logging.Logger, fields: Mapping[str, Value]) -> None:
 
 def _fields_of(record: logging.LogRecord) -> Mapping[str, Value]:
     fields: Mapping[str, Value] = getattr(record, _FIELDS, {})
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: _bounded(name, value) for name, value in fields.items() if value is not None}
+
+
+def _bounded(name: str, value: Value) -> Value:
+    """What a caller sent is cut, so that no request makes a line long; the prompt, where it is asked for, is not."""
+    if not isinstance(value, str) or len(value) <= _MOST_CHARS or name == "prompt":
+        return value
+    return f"{value[:_MOST_CHARS]}... ({len(value)} characters)"
 
 
 def _time_of(record: logging.LogRecord) -> str:
@@ -144,4 +152,6 @@ def _plain(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     text = str(value)
+    if not text.isprintable():  # what would move the cursor or turn the line around is written out
+        return json.dumps(text)
     return json.dumps(text, ensure_ascii=False) if any(char.isspace() or char in '"=' for char in text) else text

@@ -1,9 +1,9 @@
 """Sends spans in batches from a thread of its own, so that no request ever waits for a receiver.
 
-What can't be sent is dropped and said once: a receiver that is away must not fill the memory of who is traced.
+What can't be sent is dropped and said once: a receiver that is away or slow must not fill the memory of who is traced,
+nor hold up its end.
 """
 
-import contextlib
 import logging
 import threading
 import time
@@ -21,6 +21,7 @@ MOST_WAITING = 4096
 _BATCH = 512
 _EVERY_S = 1.0
 _SEND_LIMIT_S = 5.0
+_UNWELL_LIMIT_S = 0.5
 
 Send = Callable[[bytes], None]
 
@@ -38,6 +39,8 @@ class Exporter:
         self._stop = threading.Event()
         self._is_well = True
         self.dropped = 0
+        self._too_many = 0
+        self._is_slow_said = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
@@ -45,19 +48,28 @@ class Exporter:
         """Queue them; when too many wait they are dropped and counted."""
         if len(self._waiting) + len(spans) > MOST_WAITING:
             self.dropped += len(spans)
+            self._too_many += len(spans)
             return
         self._waiting.extend(spans)
 
     def close(self) -> None:
-        """Send what waits, and stop."""
+        """Send what waits, and stop; a receiver that did not take the last ones is not asked again."""
         self._stop.set()
-        self._thread.join(_SEND_LIMIT_S + self._every_s)
+        self._thread.join(_SEND_LIMIT_S + self._every_s if self._is_well else _UNWELL_LIMIT_S)
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
             self._flush()
-        self._flush()
+            self._say_too_many()
+        if self._is_well:
+            self._flush()
         self.dropped += len(self._waiting)
+
+    def _say_too_many(self) -> None:
+        """Once: the receiver answers, and takes less than there is."""
+        if self._too_many and self._is_well and not self._is_slow_said:
+            self._is_slow_said = True
+            _log.warning("more traces come than the receiver takes; %d spans were dropped so far", self._too_many)
 
     def _flush(self) -> None:
         while self._waiting:
@@ -82,7 +94,7 @@ def post_to(url: str, headers: Mapping[str, str]) -> Send:
 
     def send(body: bytes) -> None:
         request = urllib.request.Request(url, data=body, headers=whole, method="POST")
-        with contextlib.closing(urllib.request.urlopen(request, timeout=_SEND_LIMIT_S)) as answer:
-            answer.read()
+        # the status is all that counts: an answer without end is not read
+        urllib.request.urlopen(request, timeout=_SEND_LIMIT_S).close()
 
     return send
