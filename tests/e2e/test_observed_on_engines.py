@@ -47,6 +47,11 @@ def test_a_query_has_data_under_a_run(seen: Observed, name: str, expr: str, need
     assert seen.had_data(expr), f"{name} is empty: {expr}"
 
 
+def test_an_empty_query_would_be_found(seen: Observed) -> None:
+    assert not seen.had_data("sum(rate(tokenforge_nobody_has_this_total[1m]))")
+    assert not seen.had_data('tokenforge_requests_total{deployment="nobody"}')
+
+
 def test_prometheus_reads_every_page(seen: Observed) -> None:
     processes = {target["labels"]["process"] for target in seen.prometheus.ask("targets")["activeTargets"]}
     assert processes >= {"gateway", "control", "worker"}

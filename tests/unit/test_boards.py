@@ -71,6 +71,18 @@ def test_every_panel_says_how_to_read_it(board: Board) -> None:
     assert all(panel.text.endswith(".") and panel.queries for panel in board.panels)
 
 
+@each_board
+def test_no_panel_has_grafanas_own_thresholds_or_no_unit(board: Board) -> None:
+    """Its own call 80 of anything red."""
+    for panel in _panels(board):
+        if panel["type"] != "row":
+            defaults = panel["fieldConfig"]["defaults"]
+            values = [step["value"] for step in defaults["thresholds"]["steps"]]
+            assert values[0] is None
+            assert values[1:] == sorted(values[1:])
+            assert defaults["unit"]
+
+
 def _panels(board: Board) -> list[dict[str, Any]]:
     content: dict[str, Any] = json.loads(json.dumps(board_json(board)))
     panels: list[dict[str, Any]] = content["panels"]

@@ -36,7 +36,13 @@ _TRACES_HEAD = """# Traces
 A traced request is one set of spans, made when it is over: never one a token. The stages are those of the
 [latency ledger](../concepts/latency-ledger.md); one begins where the other ends, so they add up to the whole.
 Attributes have OpenTelemetry's current names (`gen_ai.*`, `http.*`); what it has no name for begins with `tokenforge.`.
-No prompt and no answer is ever in a span. How to turn traces on: [Observe](../how-to/observe.md)
+No prompt and no answer is ever in a span.
+
+vLLM can send a span of its own (`llm_request`, its `otlp_traces_endpoint`); it is not linked, by what the source of 0.32.0
+says, without a trial. It is one span without children, whose queue, prefill and decode are attributes by the stamps that
+our spans are made of, so it tells nothing more, and it says the tokens once again, under names that OpenTelemetry has given
+up. It wants its parent when the request begins, where our spans are made at its end, and the SDK writes it on the loop
+that hands tokens out. How to turn traces on: [Observe](../how-to/observe.md)
 
 | span | kind | process | within | stage | what it is |
 |---|---|---|---|---|---|

@@ -1,6 +1,6 @@
 """The Benchmark dashboard: a run while it goes on, at the load generator."""
 
-from tokenforge.telemetry.boards.model import Board, Panel, Query, Row, Variable
+from tokenforge.telemetry.boards.model import TOKENS_PER_S, Board, Panel, Query, Row, Variable
 from tokenforge.telemetry.boards.promql import OF_BENCHMARK, quantile, rate, select
 from tokenforge.telemetry.catalogue import benchmark
 from tokenforge.telemetry.catalogue.definition import Metric
@@ -44,6 +44,7 @@ _LOAD = Row(
             text="How late requests left; it belongs to the generator, not to the server.",
             unit="s",
             log=True,
+            steps=((0.02, "red"),),
             queries=_quantiles(benchmark.LAG),
         ),
     ),
@@ -89,6 +90,8 @@ _RESULT = Row(
             title="SLO attainment",
             text="Of all that ended; errors are not good.",
             unit="percentunit",
+            steps=((0.9, "orange"), (0.99, "green")),
+            base="red",
             queries=(
                 Query(
                     expr=f"{rate(benchmark.SLO, by=_BY, where=_MET)} / "
@@ -100,6 +103,7 @@ _RESULT = Row(
         Panel(
             title="Tokens a second",
             text="As the server counts them.",
+            unit=TOKENS_PER_S,
             queries=(
                 Query(expr=rate(benchmark.OUTPUT_TOKENS, by=_BY, where=OF_BENCHMARK), legend=_NAMES + " output"),
                 Query(expr=rate(benchmark.PROMPT_TOKENS, by=_BY, where=OF_BENCHMARK), legend=_NAMES + " prompt"),

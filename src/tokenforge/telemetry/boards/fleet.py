@@ -1,6 +1,6 @@
 """The Fleet dashboard: deployments, their conditions and rollouts, and the platform's own processes."""
 
-from tokenforge.telemetry.boards.model import Board, Look, Panel, Query, Row
+from tokenforge.telemetry.boards.model import CORES, Board, Look, Panel, Query, Row
 from tokenforge.telemetry.boards.promql import WINDOW, grown, quantile, rate, select, total
 from tokenforge.telemetry.catalogue import engine, platform
 
@@ -66,6 +66,7 @@ _ROLLOUTS = Row(
         Panel(
             title="Failures in a row",
             text="Starts of workers that failed; the next try waits longer each time.",
+            steps=((1.0, "orange"), (3.0, "red")),
             queries=(Query(expr=select(platform.DEPLOYMENT_FAILURES), legend="{{deployment}}"),),
         ),
         Panel(
@@ -77,6 +78,7 @@ _ROLLOUTS = Row(
         Panel(
             title="Workers that failed in the last hour",
             text="By cause.",
+            steps=((1.0, "orange"), (3.0, "red")),
             queries=(Query(expr=grown(platform.WORKERS_FAILED, by=("reason",)), legend="{{reason}}"),),
         ),
         Panel(
@@ -110,6 +112,8 @@ _PLATFORM = Row(
             title="Who leads",
             text="Exactly one control process.",
             look=Look.NUMBER,
+            steps=((1.0, "green"), (2.0, "red")),
+            base="red",
             queries=(Query(expr=total(platform.LEADING), legend="leading"),),
         ),
         Panel(
@@ -120,6 +124,7 @@ _PLATFORM = Row(
         Panel(
             title="CPU",
             text="Cores, by process.",
+            unit=CORES,
             queries=(
                 Query(expr=f"sum by (process) (rate(process_cpu_seconds_total[{WINDOW}]))", legend="{{process}}"),
             ),

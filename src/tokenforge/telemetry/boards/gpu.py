@@ -59,7 +59,13 @@ _ENERGY = Row(
                 "{{deployment}}",
             ),
         ),
-        Panel(title="Temperature", text="By card.", unit="celsius", queries=_query(_cards(accelerator.TEMPERATURE))),
+        Panel(
+            title="Temperature",
+            text="By card.",
+            unit="celsius",
+            steps=((80.0, "orange"), (87.0, "red")),
+            queries=_query(_cards(accelerator.TEMPERATURE)),
+        ),
     ),
 )
 

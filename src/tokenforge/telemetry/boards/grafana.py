@@ -92,8 +92,8 @@ def _panel(panel: Panel, number: int, *, x: int, y: int) -> Json:
 
 
 def _defaults(panel: Panel) -> Json:
-    """The unit; for lines also how they are drawn."""
-    defaults: Json = {"unit": panel.unit}
+    """The unit and thresholds; for lines also how they are drawn."""
+    defaults: Json = {"unit": panel.unit, "thresholds": _thresholds(panel)}
     if panel.look is Look.LINES:
         scale: Json = {"type": "log", "log": 10} if panel.log else {"type": "linear"}
         defaults["custom"] = {
@@ -103,11 +103,19 @@ def _defaults(panel: Panel) -> Json:
             "showPoints": "never",
             "spanNulls": False,
             "scaleDistribution": scale,
+            "thresholdsStyle": {"mode": "dashed" if panel.steps else "off"},
             "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
         }
         if not panel.log:
             defaults["min"] = 0
     return defaults
+
+
+def _thresholds(panel: Panel) -> Json:
+    """Said for each panel: Grafana's own would call 80 of anything red."""
+    base = panel.base if panel.steps else "text"
+    steps = [{"value": None, "color": base}, *({"value": value, "color": color} for value, color in panel.steps)]
+    return {"mode": "absolute", "steps": steps}
 
 
 def _options(panel: Panel) -> Json:

@@ -3,6 +3,10 @@
 import enum
 from dataclasses import dataclass
 
+TOKENS = "suffix: tokens"
+TOKENS_PER_S = "suffix: tokens/s"
+CORES = "suffix: cores"
+
 
 class Needs(enum.StrEnum):
     """What a query has no data without."""
@@ -31,7 +35,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel. `text` says how to read it. `unit` is Grafana's; `width` of 24; `stacked` adds the lines up."""
+    """One panel. `text` says how to read it. `unit` is Grafana's; `width` of 24; `stacked` adds the lines up.
+
+    `steps` are thresholds, ascending: from a value on, the colour is another than `base`. They are the alerts' where
+    there is one. Without any, no value is called bad.
+    """
 
     title: str
     text: str
@@ -41,6 +49,8 @@ class Panel:
     width: int = 8
     stacked: bool = False
     log: bool = False
+    base: str = "green"
+    steps: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The Runtime dashboard: what engines do, and one against another."""
 
-from tokenforge.telemetry.boards.model import Board, Look, Needs, Panel, Query, Row
+from tokenforge.telemetry.boards.model import CORES, TOKENS, TOKENS_PER_S, Board, Look, Needs, Panel, Query, Row
 from tokenforge.telemetry.boards.promql import OF_DEPLOYMENT, WINDOW, mean, quantile, rate, select, total
 from tokenforge.telemetry.boards.serving import DEPLOYMENT
 from tokenforge.telemetry.catalogue import engine, serving
@@ -14,6 +14,7 @@ _BATCH = Row(
         Panel(
             title="Tokens in a step",
             text="Mean over the engine's steps: prompt tokens and one for each sequence that decodes.",
+            unit=TOKENS,
             queries=(
                 Query(expr=mean(engine.BATCH_TOKENS, by=("deployment",), where=OF_DEPLOYMENT), legend="{{deployment}}"),
             ),
@@ -47,11 +48,13 @@ _CACHE = Row(
             title="In use",
             text="By replica; engines that do not say are absent.",
             unit="percentunit",
+            steps=((0.9, "orange"), (0.95, "red")),
             queries=(Query(expr=select(engine.KV_USAGE, OF_DEPLOYMENT), legend="{{replica}}"),),
         ),
         Panel(
             title="Tokens it can hold",
             text="By deployment, all replicas together.",
+            unit=TOKENS,
             queries=(
                 Query(expr=total(engine.KV_CAPACITY, by=("deployment",), where=OF_DEPLOYMENT), legend="{{deployment}}"),
             ),
@@ -73,6 +76,7 @@ _CACHE = Row(
             title="Preemptions a second",
             text="Sequences put out of the cache, to be computed again.",
             unit="ops",
+            steps=((0.1, "red"),),
             queries=(
                 Query(expr=rate(engine.PREEMPTIONS, by=("deployment",), where=OF_DEPLOYMENT), legend="{{deployment}}"),
             ),
@@ -86,6 +90,7 @@ _AGAINST = Row(
         Panel(
             title="Tokens generated a second",
             text="By runtime; the load on each decides as much as the engine.",
+            unit=TOKENS_PER_S,
             queries=(Query(expr=rate(serving.GENERATION_TOKENS, by=("runtime",)), legend="{{runtime}}"),),
         ),
         Panel(
@@ -118,6 +123,7 @@ _WORKER = Row(
         Panel(
             title="CPU",
             text="Cores that the worker's own process uses; an engine's children are not in it.",
+            unit=CORES,
             queries=(Query(expr=_CPU, legend="{{replica}}"),),
         ),
         Panel(

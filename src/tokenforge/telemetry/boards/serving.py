@@ -1,6 +1,6 @@
 """The Serving dashboard: what users get."""
 
-from tokenforge.telemetry.boards.model import Board, Panel, Query, Row, Variable
+from tokenforge.telemetry.boards.model import TOKENS, TOKENS_PER_S, Board, Panel, Query, Row, Variable
 from tokenforge.telemetry.boards.promql import OF_DEPLOYMENT, mean, quantile, rate, select, total
 from tokenforge.telemetry.catalogue import benchmark, engine, platform, serving
 from tokenforge.telemetry.catalogue.definition import Metric
@@ -33,6 +33,7 @@ _TRAFFIC = Row(
         Panel(
             title="Tokens a second",
             text="Prompt tokens of generations that ended, and tokens generated.",
+            unit=TOKENS_PER_S,
             queries=(
                 Query(
                     expr=rate(serving.PROMPT_TOKENS, by=("source",), where=OF_DEPLOYMENT), legend="prompt, {{source}}"
@@ -43,6 +44,7 @@ _TRAFFIC = Row(
         Panel(
             title="Tokens delivered by the gateway",
             text="By the engines' own count, or the events of streams that were cut.",
+            unit=TOKENS_PER_S,
             queries=(
                 Query(expr=rate(platform.HTTP_TOKENS, by=("kind", "source")), legend="{{kind}}, counted by {{source}}"),
             ),
@@ -68,6 +70,7 @@ _LATENCY = Row(
             text="From the request's last byte at the worker.",
             unit="s",
             log=True,
+            steps=((10.0, "red"),),
             queries=quantiles(serving.TIME_TO_FIRST_TOKEN),
         ),
         Panel(
@@ -131,6 +134,7 @@ _QUEUE = Row(
             title="How full the workers are",
             text="Requests inside, by how many may be; at 1 more are turned away.",
             unit="percentunit",
+            steps=((0.8, "orange"), (0.9, "red")),
             queries=(
                 Query(
                     expr=f"{select(serving.INSIDE, OF_DEPLOYMENT)} / {select(serving.CAPACITY, OF_DEPLOYMENT)}",
@@ -200,6 +204,7 @@ _CLIENT = Row(
         Panel(
             title="Lengths, p50",
             text="Tokens of prompts and answers.",
+            unit=TOKENS,
             queries=(
                 Query(expr=quantile(0.5, serving.REQUEST_PROMPT_TOKENS, where=OF_DEPLOYMENT), legend="prompt"),
                 Query(expr=quantile(0.5, serving.REQUEST_GENERATION_TOKENS, where=OF_DEPLOYMENT), legend="answer"),

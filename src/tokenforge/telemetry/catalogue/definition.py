@@ -74,10 +74,19 @@ def decade_buckets(low: float, high: float, *, per_decade: int = 10) -> tuple[fl
     return tuple(float(f"{low * 10 ** (step / per_decade):.4g}") for step in range(steps + 1))
 
 
-DURATION_BUCKETS = (*decade_buckets(0.001, 100.0), 200.0, 500.0, 1000.0)
+def preferred_buckets(low: float, high: float) -> tuple[float, ...]:
+    """Ten bounds a decade, rounded as ISO 3 does (R10), so that limits which people set (0.2 s, 0.5 s) are bounds."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    bounds = [float(f"{step}e{decade - 2}") for decade in decades for step in _R10]
+    return tuple(bound for bound in bounds if low <= bound <= high)
+
+
+_R10 = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800)
+
+DURATION_BUCKETS = (*preferred_buckets(0.001, 100.0), 200.0, 500.0, 1000.0)
 """1 ms to 100 s at ten a decade, and three more for what should not happen."""
 
-TOKEN_BUCKETS = decade_buckets(0.0005, 10.0)
+TOKEN_BUCKETS = preferred_buckets(0.0005, 10.0)
 """Between tokens: 0.5 ms to 10 s."""
 
 COUNT_BUCKETS = tuple(float(2**power) for power in range(21))
