@@ -38,11 +38,11 @@ A traced request is one set of spans, made when it is over: never one a token. T
 Attributes have OpenTelemetry's current names (`gen_ai.*`, `http.*`); what it has no name for begins with `tokenforge.`.
 No prompt and no answer is ever in a span.
 
-vLLM can send a span of its own (`llm_request`, its `otlp_traces_endpoint`); it is not linked, by what the source of 0.32.0
-says, without a trial. It is one span without children, whose queue, prefill and decode are attributes by the stamps that
-our spans are made of, so it tells nothing more, and it says the tokens once again, under names that OpenTelemetry has given
-up. It wants its parent when the request begins, where our spans are made at its end, and the SDK writes it on the loop
-that hands tokens out. How to turn traces on: [Observe](../how-to/observe.md)
+vLLM can send a span of its own (`llm_request`, by `otlp_traces_endpoint`). It is not linked; why is what the source of
+0.32.0 says, without a trial. It is one span without children, whose queue, prefill and decode are attributes, by the
+stamps that our spans are made of, so it tells nothing more; it tells the tokens once again, by older names. It wants
+its parent when the request begins, where our spans are made at its end, and the SDK makes it in the loop that hands
+tokens out. How to turn traces on: [Observe](../how-to/observe.md)
 
 | span | kind | process | within | stage | what it is |
 |---|---|---|---|---|---|
