@@ -33,8 +33,9 @@ class KubeServer:
     that is down.
     """
 
-    def __init__(self, store: KubeStore) -> None:
+    def __init__(self, store: KubeStore, *, bookmark_s: float = _BOOKMARK_S) -> None:
         self.store = store
+        self.bookmark_s = bookmark_s
         self.admit: Callable[[JsonObject], None] = lambda _: None
         self.requests: list[tuple[str, str]] = []
         self.watches = 0
@@ -185,7 +186,7 @@ class KubeServer:
                 if _is_asked(request, value) and namespace in ("", value["metadata"].get("namespace")):
                     await answer.write(json.dumps({"type": kind, "object": value}).encode() + b"\n")
             try:
-                async with asyncio.timeout(_BOOKMARK_S):
+                async with asyncio.timeout(self.bookmark_s):
                     await news.wait()
             except TimeoutError:
                 version = self.store.version
