@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -22,7 +23,7 @@
 
 #define NS 1000000000LL
 #define READ_BYTES 262144
-#define STAMP "\"at\":"
+#define STAMP "\"at\":\""
 #define STATUSES 600
 
 struct samples { int64_t *at; size_t len, cap; };
@@ -229,12 +230,10 @@ static void run(void) {
     next_due = begun + NS / 10;
     int64_t grace = ends + (rate ? 2 * NS : 0);
     for (int64_t now = begun; now < grace; now = now_ns()) {
-        int wait_ms = 20;
-        if (rate && next_due < ends) {
-            int64_t left = next_due - now;
-            wait_ms = left < 1000000 ? 0 : left / 1000000 < 20 ? left / 1000000 : 20;
-        }
-        int n = epoll_wait(epoll_fd, ready, 256, wait_ms);
+        int64_t left = 20000000;
+        if (rate && next_due < ends && next_due - now < left) left = next_due > now ? next_due - now : 0;
+        struct timespec wait = {0, left}; /* to the nanosecond: to spin would take a core from those it measures */
+        int n = epoll_pwait2(epoll_fd, ready, 256, &wait, NULL);
         for (int i = 0; i < n; i++) on_event(ready[i].data.ptr, ready[i].events, buffer);
         if (rate) send_due(now_ns());
     }
@@ -259,6 +258,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--seconds")) seconds = atof(value);
         else if (!strcmp(name, "--warm")) warm = atof(value);
     }
+    prctl(PR_SET_TIMERSLACK, 1);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

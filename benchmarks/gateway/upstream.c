@@ -119,7 +119,7 @@ static void next_event(struct connection *c) {
     int len;
     if (c->event < c->events) {
         len = snprintf(data, sizeof data, "data: {\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":1,\"model\":"
-                       "\"bench\",\"at\":%019lld,\"choices\":[{\"index\":0,\"text\":\" word\",\"logprobs\":null,"
+                       "\"bench\",\"at\":\"%019lld\",\"choices\":[{\"index\":0,\"text\":\" word\",\"logprobs\":null,"
                        "\"finish_reason\":null}]}\n\n", (long long)now_ns());
         say(c, out, snprintf(out, sizeof out, "%x\r\n%s\r\n", len, data));
         c->event++;
