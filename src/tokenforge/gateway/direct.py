@@ -125,7 +125,8 @@ class Direct:
 
     def _hand_over(self, *, tried: bool = False) -> None:
         plane, passage = self._plane, self._passage
-        self._let_go()
+        self._answer.close()
+        plane.router.release(self._endpoint)
         if tried:
             passage.tried = (self._endpoint.id,)
             plane.metrics.retried(passage.path)
@@ -140,9 +141,6 @@ class Direct:
         exchange = passage.exchange
         if passage.usage is None and exchange.is_begun and is_stream(self._answer):
             self._note_usage()
-        self._let_go()
-        exchange.done()
-
-    def _let_go(self) -> None:
         self._answer.close()
         self._plane.router.release(self._endpoint)
+        exchange.done()

@@ -69,16 +69,9 @@ class GatewayParts:
     logs_all: bool = False
 
 
-class RequestIds:
+def request_ids(chance: bytes) -> Callable[[], str]:
     """Ids for requests that bring none: a chance for the process, and a count."""
-
-    def __init__(self, chance: bytes) -> None:
-        self._numbers = itertools.count(1)
-        self._head = chance.hex()
-
-    def new(self) -> str:
-        """The next."""
-        return f"{self._head}{next(self._numbers):016x}"
+    return map(f"{chance.hex()}%016x".__mod__, itertools.count(1)).__next__
 
 
 def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
@@ -90,7 +83,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
     ring = KeyRing(clock=time.monotonic, is_loopback=parts.is_loopback)
     feed = RouteFeed(parts.deployments, parts.observations, router)
     feed.also(parts.keys, ring)
-    names = RequestIds(parts.random(8))
+    new_id = request_ids(parts.random(8))
     plane = DataPlane(
         router=router,
         upstream=Upstream(),
@@ -99,7 +92,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         tracer=parts.tracer,
         refresh=feed.refresh,
         reporter=reporter,
-        new_id=names.new,
+        new_id=new_id,
         log=AccessLog(
             write=partial(log_request, _log), clock=time.monotonic, well_every=1 if parts.logs_all else WELL_EVERY
         ),
@@ -107,7 +100,7 @@ def open_parts(parts: GatewayParts) -> tuple[GatewayApp, RouteFeed]:
         quick=dict.fromkeys(PATHS, answered_directly),
     )
     admin = LateApp(plane=plane, make=lambda: parts.admin(plane, feed.refresh))
-    app = GatewayApp(plane=plane, admin=admin, new_id=names.new)
+    app = GatewayApp(plane=plane, admin=admin, new_id=new_id)
     return app, feed
 
 

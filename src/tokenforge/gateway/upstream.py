@@ -51,7 +51,7 @@ class Upstream:
         self._origins: dict[str, _Origin] = {}
 
     def ask_now(self, url: str, path: str, *, body: bytes, headers: bytes) -> UpstreamAnswer | None:
-        """The same on a connection that is open already, without waiting for anything; None when there is none."""
+        """Like `ask`, on a connection that is open already and without any wait; None when there is none."""
         origin = self._origins.get(url)
         if origin is None or not origin.idle or (connection := self._idle(origin)) is None:
             return None
