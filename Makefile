@@ -9,7 +9,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 K8S_TESTS := tests/contract/test_placements.py tests/contract/test_orchestrator.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run-api dev dev-stop test-s3-ceph bench bench-harness bench-gateway bench-telemetry test check lint types contracts test-science unit fuzz-api reference clean
+.PHONY: help run-api dev dev-stop test-s3-ceph bench bench-harness bench-gateway bench-telemetry test test-k8s test-node deploy-k8s undeploy-k8s check lint types contracts test-science unit fuzz-api reference clean
 
 help: ## Show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## ?/\1\t/' | expand -t 15
@@ -52,6 +52,10 @@ test-k8s: $(READY) ## Run the tests of clusters on KUBECONFIG's, or on a real co
 	@if [ -n "$$KUBECONFIG" ]; then $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "$$KUBECONFIG" $(ARGS); \
 	else PYTHONPATH=dev $(BIN)/python -m servers.kubernetes $(BIN)/python -m pytest $(K8S_TESTS) --kubeconfig "{kubeconfig}" --restart-api "{restart}" --api-faults 30 --timeout 900 $(ARGS); fi
 
+test-node: $(READY) ## Run the platform on a real node built here: images, deploy-k8s, pods, undeploy-k8s (root, no Docker)
+	@images="$$(dev/servers/build-images)" && PYTHONPATH=dev $(BIN)/python -m servers.node $$(printf -- '--image %s ' $$images) -- \
+	$(abspath $(BIN))/python -m pytest tests/e2e/test_on_a_node.py -m node --kubeconfig "{kubeconfig}" --timeout 900 $(ARGS)
+
 deploy-k8s: ## Put the platform on kubectl's cluster, wait, print its address (ARGS=path/of/an/overlay)
 	@deploy/kubernetes/deploy $(ARGS)
 
@@ -65,7 +69,7 @@ fuzz-api: $(READY) ## Fuzz the served OpenAPI document for longer (ARGS="--fuzz-
 	@$(BIN)/python -m pytest tests/e2e/test_api_fuzz.py --fuzz-examples 60 $(ARGS)
 
 unit: $(READY) ## Run the fast tests only (no engine)
-	@$(BIN)/python -m pytest $(PARALLEL) -m 'not engine and not science' $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not engine and not science and not node' $(ARGS)
 
 check: lint types contracts test ## What CI runs: lint, types, import contracts, tests
 

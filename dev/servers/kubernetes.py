@@ -3,7 +3,7 @@
     python -m servers.kubernetes COMMAND...
 
 runs COMMAND with KUBECONFIG set; `{kubeconfig}` in it is that file, `{restart}` a shell command that kills the API
-server and starts it again. `build-control-plane` makes the programs from Debian's source package once. State and keys
+server and starts it again. `build-kubernetes` makes the programs from Debian's source package once. State and keys
 are in a folder that is thrown away; authorization is RBAC, and the user of the kubeconfig may do all.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from servers.ports import LOCALHOST, free_port, is_listening, until
 
-BUILD = Path(__file__).parent / "build-control-plane"
+BUILD = Path(__file__).parent / "build-kubernetes"
 START_LIMIT_S = 120.0
 TOKEN = "not-a-secret"  # of a server that listens on loopback and is thrown away
 
@@ -33,10 +33,12 @@ _CONTROLLERS = (
 
 @dataclass(slots=True)
 class ControlPlane:
-    """`programs`: where they are. `folder`: state, logs, kubeconfig."""
+    """`programs`: where they are. `folder`: state, logs, kubeconfig. `address`: where nodes and pods reach the API."""
 
     programs: Path
     folder: Path
+    address: str = LOCALHOST
+    controllers: str = _CONTROLLERS
     etcd_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     _running: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
@@ -62,8 +64,9 @@ class ControlPlane:
         common = (f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--port=0")
         key = self.folder / "service-account.key"
         self._run(
-            "kube-controller-manager", *common, f"--secure-port={free_port()}", f"--controllers={_CONTROLLERS}",
+            "kube-controller-manager", *common, f"--secure-port={free_port()}", f"--controllers={self.controllers}",
             f"--service-account-private-key-file={key}", f"--cert-dir={self.folder / 'controllers'}",
+            f"--root-ca-file={self.folder / 'api' / 'apiserver.crt'}",
             "--concurrent-deployment-syncs=10", "--kube-api-qps=200", "--kube-api-burst=400",
         )  # fmt: skip
         self._run(
@@ -75,12 +78,15 @@ class ControlPlane:
         """Start the API server alone, at the port it always has."""
         key = self.folder / "service-account.key"
         self._run(
-            "kube-apiserver", f"--etcd-servers=http://{LOCALHOST}:{self.etcd_port}", f"--bind-address={LOCALHOST}",
-            f"--secure-port={self.api_port}", "--insecure-port=0", f"--cert-dir={self.folder / 'api'}",
+            "kube-apiserver", f"--etcd-servers=http://{LOCALHOST}:{self.etcd_port}", f"--secure-port={self.api_port}",
+            f"--bind-address={LOCALHOST if self.address == LOCALHOST else '0.0.0.0'}",
+            *(() if self.address == LOCALHOST else (f"--advertise-address={self.address}",)),
+            "--insecure-port=0", f"--cert-dir={self.folder / 'api'}",
             f"--token-auth-file={self.folder / 'tokens.csv'}", "--authorization-mode=RBAC",
             f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
             "--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/16",
             "--etcd-compaction-interval=10s", "--max-requests-inflight=1000",
+            "--kubelet-preferred-address-types=InternalIP",
         )  # fmt: skip
         until(self._is_well, limit_s=START_LIMIT_S, what="the API server")
 

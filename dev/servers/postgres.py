@@ -21,6 +21,7 @@ class Postgres:
     """A server with its data in `folder`. `is_durable` False: no fsync, for tests that kill processes, not machines.
 
     `programs`: the folder of another PostgreSQL's programs, as Debian's `/usr/lib/postgresql/15/bin`.
+    `address`: where it listens; on another one than loopback whoever reaches it may try the password.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class Postgres:
     is_durable: bool = True
     max_connections: int = 100
     programs: Path | None = None
+    address: str = LOCALHOST
 
     def start(self) -> None:
         """Make the cluster when it is not there, and start it."""
@@ -36,7 +38,7 @@ class Postgres:
         if not (self._data / "PG_VERSION").exists():
             self._init()
         settings = {
-            "port": str(self.port), "listen_addresses": LOCALHOST, "unix_socket_directories": "",
+            "port": str(self.port), "listen_addresses": self.address, "unix_socket_directories": "",
             "max_connections": str(self.max_connections), "shared_buffers": "64MB",
             "fsync": "on" if self.is_durable else "off", "log_min_messages": "fatal",
         }  # fmt: skip
@@ -71,7 +73,7 @@ class Postgres:
 
     def url(self, database: str = "postgres", *, port: int | None = None) -> str:
         """Where a database is; `port` of something in between."""
-        return f"postgresql://{USER}:{self.password}@{LOCALHOST}:{port or self.port}/{database}"
+        return f"postgresql://{USER}:{self.password}@{self.address}:{port or self.port}/{database}"
 
     @property
     def _data(self) -> Path:
@@ -88,6 +90,9 @@ class Postgres:
             )  # fmt: skip
         finally:
             secret.unlink()
+        if self.address != LOCALHOST:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all all scram-sha-256\n")
 
     def _ctl(self, *arguments: str) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-w", "-t", str(_LIMIT_S), *arguments)

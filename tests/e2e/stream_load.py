@@ -1,8 +1,8 @@
 """Clients that stream without a pause while something changes: which of their streams came whole."""
 
+import http.client
 import json
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,13 @@ BODY: Mapping[str, object] = {"model": "synthetic:tiny", "prompt": "p", "max_tok
 
 
 def streams_during(
-    change: Callable[[], None], url: str, *, clients: int, body: Mapping[str, object] = BODY, limit_s: float = 30
+    change: Callable[[], None],
+    url: str,
+    *,
+    clients: int,
+    body: Mapping[str, object] = BODY,
+    headers: Mapping[str, str] | None = None,
+    limit_s: float = 30,
 ) -> list[bool]:
     """Load the platform at `url`, and `change` it once every client had a stream; for each whether it was whole.
 
@@ -22,9 +28,12 @@ def streams_during(
     streams: list[bool] = []
     stop = threading.Event()
 
+    def make_request() -> urllib.request.Request:
+        return urllib.request.Request(f"{url}/infer", data=data, headers=dict(headers or {}))
+
     def load() -> None:
         while not stop.is_set():
-            streams.append(_is_whole(url, data, limit_s=limit_s))
+            streams.append(_is_whole(make_request(), limit_s=limit_s))
 
     threads = [threading.Thread(target=load) for _ in range(clients)]
     for thread in threads:
@@ -39,10 +48,10 @@ def streams_during(
     return streams
 
 
-def _is_whole(url: str, data: bytes, *, limit_s: float) -> bool:
+def _is_whole(request: urllib.request.Request, *, limit_s: float) -> bool:
     """Whether one stream came with its end."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{url}/infer", data=data), timeout=limit_s) as answer:
+        with urllib.request.urlopen(request, timeout=limit_s) as answer:
             return b"event: done" in answer.read()
-    except (OSError, urllib.error.HTTPError):
+    except (OSError, http.client.HTTPException):
         return False

@@ -112,6 +112,11 @@ def test_memory_is_that_of_the_weights_and_more_unless_it_is_said() -> None:
     assert said["limits"]["memory"] == said["requests"]["memory"] == "3072Mi"
 
 
+def test_a_pod_of_little_memory_asks_for_no_more_than_its_limit() -> None:
+    (fetch,) = pod_of(made(replace(SPEC, resources=Resources(memory_bytes=128 << 20))))["initContainers"]
+    assert fetch["resources"]["requests"]["memory"] == fetch["resources"]["limits"]["memory"] == "128Mi"
+
+
 def test_the_hub_token_reaches_only_the_step_that_fetches() -> None:
     pod = pod_of(made(GPU_SPEC, site=RICH_SITE))
     names = [{entry["name"] for entry in pod[kind][0]["env"]} for kind in ("initContainers", "containers")]

@@ -102,12 +102,13 @@ def _fetch(spec: DeploymentSpec, site: Site, *, model_bytes: int | None, split: 
         reference = {"secretKeyRef": {"name": site.hub_token, "key": "token"}}
         token = [{"name": "HF_TOKEN", "valueFrom": reference}]
     disk = {"ephemeral-storage": _disk_text(site, model_bytes=model_bytes)}
+    most_bytes = memory_bytes(spec, model_bytes=model_bytes)
     return {
         **_container(FETCH_CONTAINER, spec, site, action="prepare", split=split),
         "env": [*_environment(offline=site.hub_offline), *token],
         "resources": {
-            "requests": {"cpu": "250m", "memory": "512Mi", **disk},
-            "limits": {"memory": _bytes_text(memory_bytes(spec, model_bytes=model_bytes)), **disk},
+            "requests": {"cpu": "250m", "memory": _bytes_text(min(_GIB // 2, most_bytes)), **disk},
+            "limits": {"memory": _bytes_text(most_bytes), **disk},
         },
         "volumeMounts": _mounts(is_read_only=False),
     }
