@@ -128,3 +128,13 @@ async def test_parts_that_nobody_ended_are_found_and_given_up(s3: S3 | None, tmp
     assert [found for found, _ in uploads.begun(key)] == [f"{tmp_path.name}/{key}"]
     assert await S3Blobs(bucket).abandon(key) == 1
     assert uploads.begun(key) == []
+
+
+async def test_to_remove_a_blob_gives_up_parts_of_it_that_nobody_ended(s3: S3 | None, tmp_path: Path) -> None:
+    if s3 is None:
+        pytest.skip("a folder has no parts")
+    bucket = read_location(s3.url(prefix=tmp_path.name), env=s3.env)
+    assert isinstance(bucket, Bucket)
+    begin_upload(bucket, key_of("0" * 64))
+    await S3Blobs(bucket).delete("0" * 64)
+    assert Uploads(bucket).begun("blobs/") == []
