@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import uvloop
 from gateway_rig import Rig, gateway
 from prometheus_client import CollectorRegistry
 
@@ -64,4 +65,5 @@ async def _route(rig: Rig, url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(sys.argv[1], sys.argv[2]))
