@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from s3_rig import S3, begin_upload, ceph_url
 
-from tokenforge.domain.errors import NotFound, StoreFailed
+from tokenforge.domain.errors import NotFound, StoreFailed, StoreUnavailable
 from tokenforge.store.blobs.base import Blobs, key_of
 from tokenforge.store.blobs.location import Bucket, read_location
 from tokenforge.store.blobs.opening import open_blobs
@@ -138,3 +138,27 @@ async def test_to_remove_a_blob_gives_up_parts_of_it_that_nobody_ended(s3: S3 | 
     begin_upload(bucket, key_of("0" * 64))
     await S3Blobs(bucket).delete("0" * 64)
     assert Uploads(bucket).begun("blobs/") == []
+
+
+async def test_an_upload_that_the_server_forgets_is_to_be_sent_again(s3: S3 | None, tmp_path: Path) -> None:
+    if s3 is None:
+        pytest.skip("a folder has no parts")
+    bucket = read_location(s3.url(prefix=tmp_path.name), env=s3.env)
+    assert isinstance(bucket, Bucket)
+    blobs, uploads = S3Blobs(bucket), Uploads(bucket)
+    file = file_of(tmp_path, os.urandom(4 * LARGE_BYTES))
+    putting = asyncio.create_task(blobs.put(file, media_type="text/plain"))
+    while not putting.done() and await asyncio.to_thread(uploads.abandon, "blobs/") == 0:
+        continue
+    with pytest.raises(StoreUnavailable, match="lost an upload in parts"):
+        await putting
+    assert (await blobs.put(file, media_type="text/plain")).size_bytes == 4 * LARGE_BYTES
+
+
+async def test_a_bucket_that_is_not_there_is_not_found(s3: S3 | None, tmp_path: Path) -> None:
+    if s3 is None:
+        pytest.skip("a folder has no bucket")
+    bucket = read_location(s3.url(prefix="p").replace(f"/{s3.bucket}/", "/no-such-bucket/"), env=s3.env)
+    assert isinstance(bucket, Bucket)
+    with pytest.raises(NotFound, match="no such object or bucket"):
+        await S3Blobs(bucket).put(file_of(tmp_path, os.urandom(LARGE_BYTES)), media_type="text/plain")

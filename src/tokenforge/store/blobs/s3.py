@@ -47,7 +47,7 @@ class S3Blobs:
             return blob
         if blob.size_bytes > PART_BYTES:
             await self.abandon(key)
-        with self._named_failure():
+        with _named_failure(self._bucket), _upload_can_be_lost(self._bucket):
             async with asyncio.timeout(_MOST_MINUTES_A_TRANSFER * 60):
                 attributes = {"Content-Type": media_type}
                 await obstore.put_async(self._store, key, file, attributes=attributes, chunk_size=PART_BYTES)
@@ -142,7 +142,7 @@ class S3Shelf:
 
     async def put_file(self, name: str, file: Path) -> None:
         """In parts where it is large."""
-        with _named_failure(self._bucket):
+        with _named_failure(self._bucket), _upload_can_be_lost(self._bucket):
             async with asyncio.timeout(_MOST_MINUTES_A_TRANSFER * 60):
                 await obstore.put_async(self._store, f"{self._folder}/{name}", file, chunk_size=PART_BYTES)
 
@@ -177,6 +177,19 @@ def _named_failure(bucket: Bucket) -> Iterator[None]:
     except BaseError as error:
         hint = "Look whether it is up, reachable and not full"
         raise StoreUnavailable(f"{where} failed: {_first_line(error)}", hint=hint) from error
+
+
+@contextmanager
+def _upload_can_be_lost(bucket: Bucket) -> Iterator[None]:
+    """A server without room may forget an upload between two parts: it is to be sent again, nothing is absent."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):
+            raise
+        raise StoreUnavailable(
+            f"the artifact store {bucket.shown} lost an upload in parts", hint="Look whether it is up and not full"
+        ) from error
 
 
 def _open(bucket: Bucket) -> S3Store:
