@@ -19,7 +19,7 @@ from tokenforge.cluster.kubernetes.api import MANAGER
 from tokenforge.cluster.kubernetes.resources import path_of, read_features
 from tokenforge.cluster.manifests.around import autoscaler_of
 from tokenforge.cluster.manifests.objects import objects_of, owned
-from tokenforge.cluster.manifests.site import Cache, CacheKind, Features
+from tokenforge.cluster.manifests.site import Cache, CacheKind
 from tokenforge.control.settle import ClusterWorld, settle
 from tokenforge.domain.benchmark import Resources
 from tokenforge.domain.deployment import Autoscale
@@ -205,7 +205,8 @@ async def test_a_cluster_scales_itself_only_by_a_metric_that_it_serves(
 
 async def test_who_scales_changes_without_a_jump_in_the_number(stage: Stage) -> None:
     """From control to the cluster's autoscaler and back; the metric comes and goes as an adapter that is installed."""
-    metric = Features(has_autoscale_metric=True, **_known(stage))
+    found = await read_features(stage.place.node.api, stage.place.site)
+    metric = replace(found, has_autoscale_metric=True)
     rule = Autoscale(min=1, max=4, target=2)
     await stage.apply(stage.deployment(autoscale=rule, replicas=3))
     stage.orchestrator._features = (metric, time.monotonic())
@@ -315,12 +316,6 @@ async def test_a_server_that_fails_again_and_again_loses_nothing(
     watches = sum(one.watches for one in reflectors)
     assert watches <= 30 * rounds + 60, "a loop that is busy"
     show(f"{rounds} faults of the API server in {time.monotonic() - began_s:.1f} s, {watches} watches")
-
-
-def _known(stage: Stage) -> dict[str, bool]:
-    """What the server has, but for the metric."""
-    found = stage.orchestrator._known_features()
-    return {name: getattr(found, name) for name in ("has_policy_v1", "has_autoscaling_v2", "has_pod_monitor")}
 
 
 async def _break(stage: Stage, number: int, command: str | None) -> None:
